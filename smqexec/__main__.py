@@ -29,7 +29,6 @@ import sysconfig
 from bisect import insort
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from itertools import combinations
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple

@@ -1,7 +1,7 @@
 """How queues end: by shutdown, Ctrl-C or the interpreter's exit; and waits that can't end.
 
-A queue is *closed* first: `submit` refuses.  Then it is *drained*: the caller waits until no task of the
-queue is pending or running.  Then its threads are joined.  No method is called under the lock.
+A queue is *closed* first: `submit` refuses.  Then the caller waits until no task of the queue is pending or
+running, and joins its threads.  No method is called under the lock.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ class Ending:
         self._core = core  # constant
         # The tasks that a stop held at exit are being cancelled.  Under the lock.
         self._cancels_held = False
-
-    # Waits.
 
     def warn_if_stalled(self, awaited: Any, elsewhere: bool = False) -> bool:
         """Return True if nothing runs and nothing can start, after logging why a wait may never end.
@@ -59,27 +57,23 @@ class Ending:
         running = sum(queue.running for queue in queues)
         return running == len(self._core.waiting_tasks()) and not any(queue.pending for queue in queues)
 
-    # Shutdown and Ctrl-C, of the given queues, or of all.
-
-    def _queues(self, queues: Sequence[QueueState] | None) -> Sequence[QueueState]:
-        return self._core.queues.copy() if queues is None else queues
-
     def shutdown(
         self, queues: Sequence[QueueState] | None = None, wait: bool = True, cancel_futures: bool = False
     ) -> None:
-        """See `Queue.shutdown`."""
-        queues = self._queues(queues)
+        """Shut down *queues*, or all: see `Queue.shutdown`."""
+        core = self._core
+        queues = core.queues.copy() if queues is None else queues
         for queue in queues:  # all are closed before the first is waited for
             self.close(queue)
             if cancel_futures:
-                self._core.termination.cancel_pending(queue)
-        if wait and any(at_work(self._core, queue) for queue in queues):  # it would wait for its own end
+                core.termination.cancel_pending(queue)
+        if wait and any(at_work(core, queue) for queue in queues):  # it would wait for its own end
             raise RuntimeError("a task of a queue cannot await its shutdown: call shutdown(wait=False)")
-        if wait:
-            with suppress(Forked):  # in a forked child the pools have no threads
-                for queue in queues:
-                    self._drain(queue)
-                    queue.pool.join(wait=True)
+        with suppress(Forked):  # in a forked child the pools have no threads
+            for queue in queues if wait else ():
+                warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
+                core.waiting.until(lambda q=queue: not q.pending and not q.running, queue=queue, warn=warn)
+                queue.pool.join(wait=True)
 
     def close(self, queue: QueueState, why: str = SHUT_DOWN) -> None:
         """Take no more tasks: `submit` says *why*.  The workers leave once nothing is pending."""
@@ -96,16 +90,9 @@ class Ending:
             if not queue.workers and queue.ending:
                 section.then(queue.pool.join, False)
 
-    def _drain(self, queue: QueueState) -> None:
-        """Wait until nothing of *queue* is pending or running."""
-        warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
-        self._core.waiting.until(lambda: not queue.pending and not queue.running, queue=queue, warn=warn)
-
     def interrupt(self, queues: Sequence[QueueState] | None = None) -> None:
-        """Cancel the pending tasks, and ask the running ones to end."""
-        if self._core.deferred(self.interrupt, queues):
-            return
-        queues = self._queues(queues)
+        """Cancel the pending tasks of *queues*, or of all, and ask the running ones to end."""
+        queues = self._core.queues.copy() if queues is None else queues
         self._cancel(queues)
         # After the pending tasks: so the end of a running task lets none of them begin.
         with self._core.exclusive():
@@ -138,11 +125,11 @@ class Ending:
             shut_down()
             raise
 
-    # Interpreter exit, in this order.
+    # Interpreter exit calls these three in this order.
 
     def close_at_exit(self) -> None:
         """Take no more tasks.  The workers leave once nothing is pending."""
-        for queue in self._queues(None):
+        for queue in self._core.queues.copy():
             self.close(queue, EXITING)
 
     def cancel_held(self) -> None:
@@ -174,10 +161,10 @@ class Ending:
     def _cancel_at_exit(self, message: str, *details: str) -> None:
         """Cancel pending and paused tasks; log *message* with their number and *details*."""
         with self._core.exclusive():
-            queues, paused, held = self._queues(None), list(self._core.paused), self._held()
+            paused, held = list(self._core.paused), self._held()
         if held:
             LOGGER.warning(message, counted(held, "pending task"), *details)
-            self._cancel(queues)
+            self._cancel(self._core.queues.copy())
             for task in paused:
                 task.cancel()
 

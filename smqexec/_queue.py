@@ -18,7 +18,7 @@ from ._engines.executors import Engine
 from ._futures.names import counted
 from ._futures.task import Task
 from ._limits.admission import PendingLimit
-from ._limits.checks import check_flags, integer, positive
+from ._limits.checks import check_flags, integer
 from ._limits.options import NO_OPTIONS, read
 from ._scheduler import Scheduler
 from ._submitting import Submits, Submitter
@@ -32,11 +32,8 @@ class Queue(Submits, ThreadPoolExecutor):
     defaults, errors and messages, and behaves like it, also at interpreter exit, after a ``fork`` and
     when nothing refers to it any more.  There are two differences: a `Future` among the arguments of a
     call is a dependency, replaced by its result when the call starts; and the call of a generator
-    function is a generator task (see `Task`).  With a *scheduler* the queue's tasks are ordered together
-    with the tasks of other queues.
-
-    ``wait``, ``as_completed`` and asyncio's functions take tasks and queues; ``await task`` works on any
-    running loop.  All methods may be called from any thread, also from inside tasks.
+    function is a generator task (see `Task`).  All methods may be called from any thread, also from
+    inside tasks.
 
     **Executors.**  With ``executor=`` the tasks run there: in processes, in interpreters, on a cluster
     (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are there at a time; the scheduler
@@ -45,15 +42,14 @@ class Queue(Submits, ThreadPoolExecutor):
     note that names the queue; other queues go on.
 
     - Processes need functions (by name), arguments, results, items and exceptions that can be pickled; a
-      call that can't be fails at once, and says which argument it was.  loky and Dask take lambdas too.
+      call that can't be fails at once, and says which argument it was.
     - Generator tasks publish their items as they are yielded, and `Scheduler.stop` and `Task.cancel` act
       at the next ``yield``, in a process too.  An item costs some 0.1 ms more.  If the workers can't
       connect to this process (on other machines, unless Dask runs them), all items come at the end.
     - In a worker elsewhere `checkpoint` does nothing, context variables are not set, and there is no
-      queue to submit to.  In a thread of another executor a task's ``result()`` blocks its slot: such a
-      task must not wait for tasks of its own queue.
-    - A task is sent in the thread that made it ready.  It ends, with its callbacks, in a thread of the
-      executor: such a callback must not wait.
+      queue to submit to.  In a thread of another executor a task must not wait for tasks of its own
+      queue: its ``result()`` blocks its slot.
+    - A task ends, with its callbacks, in a thread of the executor: such a callback must not wait.
     - Prefetched tasks count as running, and start in the executor's order; `Task.cancel` still takes one
       back if the executor allows that.
 
@@ -78,8 +74,7 @@ class Queue(Submits, ThreadPoolExecutor):
             `submit` returns.  So does the main thread before `Scheduler.resume` returns.  Any other
             thread that makes a task ready starts a thread.  For a debugger and for tests.  Tasks that a
             task submits run after it, or while it waits.  Ctrl-C fails the task that runs, and the next
-            goes on.  A task that stops its own scheduler and then waits in `checkpoint` blocks the
-            thread.
+            goes on.  A task that stops its own scheduler must not wait in `checkpoint`.
         executor: Runs the tasks, in place of threads: any ``concurrent.futures.Executor`` but a Queue.
             Give it the *initializer*; give *max_workers* if it does not tell how many workers it has.
         prefetch: How many tasks more than *max_workers* may be at *executor*, so that its workers need
@@ -104,9 +99,20 @@ class Queue(Submits, ThreadPoolExecutor):
                  context: bool = False, inline: bool = False, executor: Executor | None = None,
                  prefetch: int | None = None) -> None: ...
     # fmt: on
-    def __init__(
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args and isinstance(args[0], Scheduler):
+            if kwargs.get("scheduler") is not None:
+                raise TypeError("the scheduler was given twice, as first argument and by name")
+            kwargs["scheduler"], *args = args  # type: ignore[assignment]
+        self._set_up(*args, **kwargs)
+
+    def _set_up(
         self,
-        *args: Any,
+        max_workers: int | None = None,
+        thread_name_prefix: str = "",
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
         scheduler: Any = None,
         in_order: bool = False,
         max_pending: int | None = None,
@@ -114,22 +120,19 @@ class Queue(Submits, ThreadPoolExecutor):
         inline: bool = False,
         executor: Executor | None = None,
         prefetch: int | None = None,
-        **kwargs: Any,
     ) -> None:
-        if args and isinstance(args[0], Scheduler):
-            if scheduler is not None:
-                raise TypeError("the scheduler was given twice, as first argument and by name")
-            scheduler, *args = args  # type: ignore[assignment]
-        for_pool = max_workers, prefix, initializer, initargs = _pool_arguments(*args, **kwargs)
+        given = (max_workers, thread_name_prefix, initializer, initargs)
+        if any(isinstance(value, Scheduler) for value in given):
+            raise TypeError("the scheduler must come first: Queue(scheduler, 4)")
+        if max_workers is not None:
+            max_workers = integer("max_workers", max_workers, None, "an int or None")
         check_flags(in_order=in_order, context=context, inline=inline)
         if max_pending is not None:
-            max_pending = positive("max_pending", max_pending, "an int or None")
+            max_pending = integer("max_pending", max_pending, 1, "an int or None")
         if executor is not None:
             _check_executor(executor, inline, context, initializer is not None or bool(initargs))
         if prefetch is not None:
-            prefetch = integer("prefetch", prefetch, "an int or None")
-            if prefetch < 0:
-                raise ValueError(f"prefetch must be 0 or more, not {prefetch}")
+            prefetch = integer("prefetch", prefetch, 0, "an int or None")
             if prefetch and executor is None:
                 raise ValueError(f"prefetch={prefetch} needs executor=: threads are sent no calls in advance")
         if scheduler is None:
@@ -139,9 +142,10 @@ class Queue(Submits, ThreadPoolExecutor):
 
         core = scheduler._core
         if executor is None:
-            state = (without_threads if inline else in_threads)(core, *for_pool)
+            make = without_threads if inline else in_threads
+            state = make(core, max_workers, thread_name_prefix, initializer, initargs)
         else:
-            state = on_executor(core, max_workers, prefix, executor, prefetch)
+            state = on_executor(core, max_workers, thread_name_prefix, executor, prefetch)
             if isinstance(executor, Engine):
                 self._known = executor.options
         state.in_order = in_order
@@ -154,8 +158,8 @@ class Queue(Submits, ThreadPoolExecutor):
         state.owner = ref(self, state.lose)
         core.add_queue(state)
 
+    _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
     _options = NO_OPTIONS
-
     #: The options of the queue's engine, beside those of all queues.
     _known: frozenset[str] = frozenset()
 
@@ -201,13 +205,10 @@ class Queue(Submits, ThreadPoolExecutor):
                 Tasks that run at the same time, or nested in each other, need one each
                 (``context.copy()``).
             timeout: Seconds that `submit` may block if the queue is full: see ``max_pending``.
-            resources: How many units of which `Resource` a task takes when it starts, all or none,
-                such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in
-                line for them, and its queue starts other tasks.
+            resources: How many units of which `Resource` a task takes, such as ``{disk: 2}``.
             hold: Keep the units beyond the task's end, until the tasks that were submitted to
                 *release* it have ended.  A task that fails keeps none.
-            release: Tasks, submitted with *hold*, that keep their units until this one has ended.  A
-                submit that raises counts as ended, once it has added its task.
+            release: Tasks, submitted with *hold*, that keep their units until this one has ended.
             others: Options of the queue's executor, such as a `DaskExecutor`.
 
         Raises:
@@ -219,26 +220,21 @@ class Queue(Submits, ThreadPoolExecutor):
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
         options = read(self._known, name, after, context, timeout, resources, hold, release, others)
-        for resource in options.bound():
-            resource._bind(self._state.scheduler)
+        options.bind(self._state.scheduler)
         return Submitter(self, options)
 
     @property
     def max_workers(self) -> int:
-        """The number of slots; it may be set.
+        """The number of slots; it may be set to an int of 1 or more.
 
         A higher number lets ready tasks start at once.  A lower one ends no task: running ones go on,
         and no other starts until fewer run.  Idle threads stay until the queue ends.
-
-        Raises:
-            TypeError: It is set to something other than an int.
-            ValueError: It is set to less than 1.
         """
         return self._state.width
 
     @max_workers.setter
     def max_workers(self, number: int) -> None:
-        number = integer("max_workers", number)
+        number = integer("max_workers", number, None)
         check_width(number)
         self._state.scheduler.dispatcher.resize(self._state, number)
 
@@ -281,24 +277,6 @@ class Queue(Submits, ThreadPoolExecutor):
         # Without the lock: a handler that has interrupted the lock's holder may print it.
         counts = ", ".join(f"{count} {name}" for name, count in state.counts().items() if count)
         return f"<{type(self).__name__} {state.name}, {counted(state.width, 'slot')}: {counts or 'no tasks'}>"
-
-
-def _pool_arguments(
-    max_workers: int | None = None,
-    thread_name_prefix: str = "",
-    initializer: Callable[..., object] | None = None,
-    initargs: tuple[Any, ...] = (),
-) -> tuple[int | None, str, Callable[..., object] | None, tuple[Any, ...]]:
-    """Return the arguments that `Queue` shares with ThreadPoolExecutor, or raise a TypeError."""
-    given = (max_workers, thread_name_prefix, initializer, initargs)
-    if any(isinstance(value, Scheduler) for value in given):
-        raise TypeError("the scheduler must come first: Queue(scheduler, 4)")
-    if max_workers is not None:
-        max_workers = integer("max_workers", max_workers, "an int or None")
-    return max_workers, thread_name_prefix, initializer, initargs
-
-
-_pool_arguments.__qualname__ = "Queue"  # Python's errors name what the user has called
 
 
 def _check_executor(executor: object, inline: bool, context: bool, initializer: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, Never, ParamSpec, TypeAlias, TypeVar, overload
@@ -180,7 +181,6 @@ class Submits:
     def _item_submitter(self, fn: Callable[..., Any], end: float | None) -> Callable[[tuple[Any, ...]], Any]:
         """Return a function that submits one item of a `map`, and ends it if the queue was collected."""
         state, options, add = self._state, self._options, self._add
-        admission: Any = state.scheduler.admission
         owner: Any = state.owner
         overridden = getattr(self.submit, "__func__", None) is not Submits.submit
         group = None if overridden else state.scheduler.submission.group()
@@ -192,11 +192,13 @@ class Submits:
             if overridden:  # by a subclass of `Queue`, which wants to see the items, too
                 return queue.submit(fn, *call)
             args, form = encode(call, None)
+            function = fn if callable(fn) else called(fn)
             seconds = None if state.pending_limit is None else left(end)
-            if seconds is not None:
-                timed = options.within(seconds)
-                return admission.add(state, called(fn), args, form, group, timed)
-            return add(state, fn if callable(fn) else called(fn), args, form, group)
+            if seconds is None:
+                return add(state, function, args, form, group)
+            if options.timeout is not None:
+                seconds = min(seconds, options.timeout)
+            return add(state, function, args, form, group, options=replace(options, timeout=seconds))
 
         return submit
 

@@ -18,19 +18,16 @@ show the run, as a page and as tables.  ``SMQEXEC_TRACE`` records all schedulers
 no program that it starts.
 
 *The page* is one file, for any browser, that fetches nothing.  It has a row for each slot, with the
-share of time in which it was busy; a slice for each task, with its facts, and arrows from its
-dependencies and to its dependents; the critical path, which is the chain of dependencies that ran
-longest; and the curve of final results.  It finds tasks by name, goes by pointer, touch or keys
-alone, and is fluent with 100,000 tasks.
+share of time in which it was busy; a slice for each task, with its facts and arrows from its dependencies
+and to its dependents; the critical path, which is the chain of dependencies that ran longest; and the
+curve of final results.  It finds tasks by name, and goes by pointer, touch or keys alone.
 
-*The tables* show each queue with its tasks, how many failed, and the share of time in which its slots
-were busy; the functions that took most time; the critical path; and the tasks that were running when
-a program was killed.
+*The tables* show each queue, how many of its tasks failed, and how busy its slots were; the functions that
+took most time; the critical path; and the tasks that were running when a program was killed.
 
-*The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for each worker
-thread under its queue, and a slice for each task.  The file is written while the program runs: if it is
-killed, the file can be read, and lacks the last 0.2 s; tasks that had started and not ended are in it
-too.  Tasks of a queue on another executor start when that executor gets them.
+*The file* is in Chrome's trace format: JSON, an array of events.  It is written while the program runs: if
+that is killed, the file can be read, and lacks the last 0.2 s.  Tasks of a queue on another executor start
+when that executor gets them.
 """
 
 from __future__ import annotations
@@ -42,7 +39,7 @@ from collections.abc import Sequence
 
 from ._observe.text import write
 from ._observe.trace.page import page
-from ._observe.trace.read import Trace, read
+from ._observe.trace.read import read
 from ._observe.trace.tables import text
 from ._observe.trace.write import Recording
 from ._scheduler import Scheduler
@@ -53,11 +50,9 @@ __all__ = ["Recording", "record"]
 def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
     """Write the events of *scheduler* into the file at *path*, from now on until the recording is closed.
 
-    The end of a ``with`` block closes the recording, as its ``close()`` does.  A recording that is
-    still open at the interpreter's exit is closed then, after the last task.  The file is written
-    while tasks run: if the program is killed, only the last 0.2 s are missing.  Tasks that are
-    pending or running already are in it too, as submitted and started before.  A child that this
-    process forks writes nothing.
+    The end of a ``with`` block closes the recording, as its ``close()`` and the interpreter's exit do.
+    Tasks that are pending or running already are in it too, as submitted and started before.  A child
+    that this process forks writes nothing.
 
     Args:
         scheduler: Its queues, also queues made later.  Several recordings at a time may watch it.
@@ -91,7 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         trace = read(options.file)
         if options.output is not None:
-            _draw(trace, options.file, options.output)
+            if os.path.exists(options.output) and os.path.samefile(options.file, options.output):
+                raise ValueError(f"{options.output} is the recording itself: name another file for the page")
+            with open(options.output, "w", encoding="ascii") as target:
+                target.write(page(trace, os.path.basename(options.file)))
         if options.text or options.output is None:
             _print(text(trace, options.file))
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
@@ -115,14 +113,6 @@ def _print(words: str) -> None:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
         raise
-
-
-def _draw(trace: Trace, file: str, output: str) -> None:
-    """Write the timeline page of *trace*, which was read from *file*, into the file *output*."""
-    if os.path.exists(output) and os.path.samefile(file, output):
-        raise ValueError(f"{output} is the recording itself: name another file for the page")
-    with open(output, "w", encoding="ascii") as target:
-        target.write(page(trace, os.path.basename(file)))
 
 
 if __name__ == "__main__":  # pragma: no cover - seen in a program of its own

@@ -1,8 +1,7 @@
 """Admit calls with options, and all calls to queues that are not plain.
 
-Such a queue has a pending limit, an order of submission or contexts, or is inline, or its engine keeps
-values.  The thread that submits makes the task, as the options and the queue demand.  At a pending limit it
-reserves room for the task, and may block.  Then `Submission.add` adds the task.
+The thread that submits makes the task, as the options and the queue demand.  At a pending limit it reserves
+room for the task, and may block.  Then `Submission.add` adds the task.
 
 A queue has *room* while its pending tasks and its reservations are fewer than the limit.  A task without room
 waits, first come first served, until room is reserved for it.  So a thread that was woken always has room,
@@ -25,7 +24,6 @@ from .._calls.interrupts import interruptible, uninterrupted
 from .._core.exclusive import block
 from .._core.queue_state import CURRENT, QueueState
 from .._core.state import State
-from .._core.submission import Submission
 from .._futures.future import new
 from .._futures.names import counted
 from .._futures.remote_value import keeping
@@ -47,18 +45,10 @@ class PendingLimit:
         # Tasks without room, first come first, each with the lock that its thread waits for in submit().
         self._waiting: dict[Task[Any], threading.Lock] = {}
 
-    def reserve(self, task: Task[Any], pending: int, blocker: threading.Lock | None) -> bool:
-        """Reserve room for *task* beside *pending* tasks, and return True; without room return False.
-
-        With a *blocker*, the task then waits: *blocker* is released once room is reserved for it.
-        """
-        # A task that waits already goes first.
-        if not self._waiting and pending + len(self._reserved) < self.limit:
-            self._reserved.add(task)
-            return True
-        if blocker is not None:
-            self._waiting[task] = blocker
-        return False
+    def enter(self, task: Task[Any], pending: int, blocker: threading.Lock) -> None:
+        """Let *task* wait for room beside *pending* tasks; *blocker* is released once room is reserved."""
+        self._waiting[task] = blocker
+        self.admit(pending)
 
     def use(self, task: Task[Any]) -> None:
         """End the reservation of *task*, if it has one: it is pending now."""
@@ -86,10 +76,8 @@ class PendingLimit:
 class Admission:
     """The part of a scheduler that applies options and the rules of queues."""
 
-    def __init__(self, core: State, submission: Submission) -> None:
-        # Constant: the state; the part that adds tasks.
-        self._core = core
-        self._submission = submission
+    def __init__(self, core: State) -> None:
+        self._core = core  # constant
 
     def add(
         self,
@@ -109,8 +97,25 @@ class Admission:
         # A thread of this scheduler needs no room: other tasks may need the task that it runs.
         inside = worker is not None and worker.queue.scheduler is self._core
         limited = queue.pending_limit is not None and not inside
-        fn, args, form, task = _prepared(queue, fn, args, form, options, limited)
-        add = partial(self._submission.add, queue, fn, args, form, group, task)
+        # Only fields that differ from those of a plain task are set: each needs memory.
+        task: Task[Any] = new(keeping(Task) if queue.remote_values else Task)
+        if options is not NO_OPTIONS:
+            task._name = options.name
+            task._engine = options.engine
+            task._releases = options.releases
+            if options.resources:
+                task._allocation = Allocation(options.resources, options.hold, options.name or name_of(fn))
+        if options.after or options.resources or options.releases or limited or queue.in_order:
+            # A special template makes `Submission` link the task to more than its arguments.
+            args, form = (), special(args, form, options.after)
+        context = options.context
+        if context is None and queue.copies_context:
+            context = copy_context()
+        if context is not None:
+            fn = Within(context.run, fn)
+        if queue.inline:
+            fn = Within(interruptible, fn)
+        add = partial(self._core.submission.add, queue, fn, args, form, group, task)
         submits_inline, CURRENT.submits_inline = CURRENT.submits_inline, queue.inline
         try:
             return self._add_limited(queue, task, add, wait, options.timeout) if limited else add()
@@ -127,32 +132,33 @@ class Admission:
     ) -> Task[Any] | None:
         """Reserve room, and call *add*, which adds *task*; without room, and if not *wait*, return None."""
         limit: Any = queue.pending_limit
+        blocker = threading.Lock()
+        blocker.acquire()
+        added = None
         try:
-            # Ctrl-C can come only while the thread waits for room, or at the end: no reservation stays
-            # behind.
+            # Ctrl-C comes only while the thread waits for room, or at the end: no reservation stays behind.
             with uninterrupted():
                 try:
-                    return add() if self._reserve(queue, task, wait, timeout) else None
-                except BaseException:
                     with self._core.exclusive():
-                        limit.give_up(task, queue.pending)
-                    raise
+                        # A queue that refuses tasks needs no room: `Submission.add` raises.
+                        refused = queue.refusal is not None
+                        if not refused:
+                            limit.enter(task, queue.pending, blocker)
+                    if refused or blocker.acquire(False) or (wait and self._wait(queue, blocker, timeout)):
+                        added = add()
+                    return added
+                finally:
+                    if added is None:
+                        with self._core.exclusive():
+                            limit.give_up(task, queue.pending)
         except BaseException:
             if hasattr(task, "_number"):  # it was added, and the caller does not get it
                 task.cancel()
             raise
 
-    def _reserve(self, queue: QueueState, task: Task[Any], wait: bool, timeout: float | None) -> bool:
-        """Reserve room for *task* and return True; without room, block if *wait*, or else return False."""
+    def _wait(self, queue: QueueState, blocker: threading.Lock, timeout: float | None) -> bool:
+        """Block until *blocker* is released, and return True; raise after *timeout* seconds."""
         limit: Any = queue.pending_limit
-        blocker = threading.Lock()
-        blocker.acquire()
-        with self._core.exclusive():
-            # A queue that refuses tasks needs no room: `Submission.add` raises.
-            if queue.refusal is not None or limit.reserve(task, queue.pending, blocker if wait else None):
-                return True
-        if not wait:
-            return False
         pending = counted(limit.limit, "pending task")
         full = f"queue {queue.name!r} is full: {pending}, max_pending={limit.limit}"
         if timeout != 0 and _runs_event_loop():
@@ -164,31 +170,6 @@ class Admission:
         if not interruptible(block, partial(blocker.acquire, True), timeout, warn):
             raise TimeoutError(full)
         return True
-
-
-def _prepared(
-    queue: QueueState, fn: Any, args: Any, form: Any, options: Options, limited: bool
-) -> tuple[Any, Any, Any, Task[Any]]:
-    """Return the function, the arguments, their form and the new task that `Submission.add` gets."""
-    # Only fields that differ from those of a plain task are set: each needs memory.
-    task: Task[Any] = new(keeping(Task) if queue.remote_values else Task)
-    if options is not NO_OPTIONS:
-        task._name = options.name
-        task._engine = options.engine
-        task._releases = options.releases
-        if options.resources:
-            task._allocation = Allocation(options.resources, options.hold, options.name or name_of(fn))
-    if options.after or options.resources or options.releases or limited or queue.in_order:
-        # A special template makes `Submission` link the task to more than its arguments.
-        args, form = (), special(args, form, options.after)
-    context = options.context
-    if context is None and queue.copies_context:
-        context = copy_context()
-    if context is not None:
-        fn = Within(context.run, fn)
-    if queue.inline:
-        fn = Within(interruptible, fn)
-    return fn, args, form, task
 
 
 def _runs_event_loop() -> bool:

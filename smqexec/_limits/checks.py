@@ -1,4 +1,4 @@
-"""Checks of arguments that several public calls share.  Pure: nothing here has a state."""
+"""Checks of arguments that several public calls share."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ def check_flags(**flags: object) -> None:
             raise TypeError(f"{name} must be True or False, not {flag!r}")
 
 
-def integer(name: str, value: Any, kind: str = "an int") -> int:
-    """Return *value* as an int, or raise a TypeError: *name* must be *kind*."""
+def integer(name: str, value: Any, least: int | None, kind: str = "an int") -> int:
+    """Return *value* as an int of *least* or more; raise if *name* is not *kind*, or less."""
     if not hasattr(type(value), "__index__"):
         raise TypeError(f"{name} must be {kind}, not {value!r}")
-    return index(value)
-
-
-def positive(name: str, value: Any, kind: str = "an int") -> int:
-    """Return *value* as an int of 1 or more, or raise a TypeError or ValueError with *name*."""
-    number = integer(name, value, kind)
-    if number < 1:
-        raise ValueError(f"{name} must be 1 or more, not {number}")
+    number = index(value)
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be {least} or more, not {number}")
     return number

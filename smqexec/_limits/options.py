@@ -1,22 +1,22 @@
 """Options of tasks: everything that a call may be submitted with besides its function and arguments.
 
-`Queue.options` checks the options once, and makes one `Options`, which all tasks of its `Submitter` share.
-An `Options` never changes, so any thread may read it without a lock.  A task copies its name and the options
-of its engine; it does not keep the `Options`, whose futures and context would live as long as the task.
+All tasks of a `Submitter` share one `Options`, which never changes, so any thread may read it without a lock.
+No task keeps it, as its futures and context would live as long as the task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isnan
 from typing import Any
 
 from .._calls.kinds import FUTURE, SETTLED, kind_of, settled
+from .._core.state import State
 from .._futures.task import Task
-from .checks import check_flags, positive
+from .checks import check_flags, integer
 from .resources import Allocation, Resource
 
 #: The options of all queues; an engine may know more.
@@ -38,20 +38,17 @@ class Options:
     #: Options for the queue's engine.
     engine: dict[str, Any] = field(default_factory=dict)
     #: The units that the task takes.
-    resources: tuple[tuple[Resource, int], ...] = ()
+    resources: dict[Resource, int] = field(default_factory=dict)
     #: The task keeps its units beyond its end.
     hold: bool = False
     #: The allocations whose units return when this task, and all others that release them, have ended.
     releases: tuple[Allocation, ...] = ()
 
-    def within(self, timeout: float) -> Options:
-        """Return these options with *timeout*, if their own is not shorter."""
-        return replace(self, timeout=timeout if self.timeout is None else min(timeout, self.timeout))
-
-    def bound(self) -> list[Resource]:
-        """Return the resources that the task takes or releases: they must belong to its scheduler."""
-        taken = [resource for resource, _ in self.resources]
-        return taken + [resource for other in self.releases for resource in other.resources()]
+    def bind(self, scheduler: State) -> None:
+        """Make the resources that the task takes or releases belong to its scheduler, or raise."""
+        for amounts in (self.resources, *(other.amounts for other in self.releases)):
+            for resource in amounts:
+                resource._bind(scheduler)
 
 
 NO_OPTIONS = Options()
@@ -68,7 +65,7 @@ def read(
     release: Iterable[Task[Any]],
     others: dict[str, Any],
 ) -> Options:
-    """Return the checked arguments of `Queue.options`; the queue's engine has the further options *known*."""
+    """Return the checked arguments of `Queue.options`; the queue's engine has the options *known*, too."""
     # Dask has an option of the same name.  Its keys are names; the keys of ours are `Resource` objects.
     if "resources" in known and isinstance(resources, Mapping):
         named = {key: number for key, number in resources.items() if isinstance(key, str)}
@@ -87,53 +84,45 @@ def read(
         raise TypeError(f"timeout must be a number of seconds or None, not {timeout!r}")
     if timeout is not None and (timeout < 0 or isnan(timeout)):
         raise ValueError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}")
-    amounts = () if resources is None else _amounts(resources)
+    amounts = {} if resources is None else _amounts(resources)
     check_flags(hold=hold)
     if hold and not amounts:
         raise ValueError("hold=True keeps the resources that a task takes: give resources={...} too")
-    return Options(name, _futures(after), context, timeout, others, amounts, hold, _allocations(release))
-
-
-def _amounts(resources: Any) -> tuple[tuple[Resource, int], ...]:
-    """Return *resources*, the option, as pairs; raise a TypeError or ValueError if it is invalid."""
-    if not isinstance(resources, Mapping):
-        raise TypeError(f"resources must be a dict such as {{disk: 2}}, not {resources!r}")
-    amounts: list[tuple[Resource, int]] = []
-    for resource, number in resources.items():
-        if not isinstance(resource, Resource):
-            raise TypeError(
-                f"the keys of resources must be Resources such as Resource('disk', 4), not {resource!r}"
-            )
-        number = positive(f"the units of {resource.name} that a task takes", number)
-        if number > resource.n:
-            raise ValueError(f"a task can't take {number} of {resource.name}: there are {resource.n}")
-        amounts.append((resource, number))
-    return tuple(amounts)
-
-
-def _listed(name: str, given: Iterable[Any], contents: str) -> list[Any]:
-    """Return *given*, the value of the option *name*, as a list; raise a TypeError if it is one future."""
-    # A task can be iterated over: that would wait for its values.
-    if kind_of(type(given)) in (FUTURE, SETTLED) or not isinstance(given, Iterable):
-        raise TypeError(f"{name} must be a list of {contents}, not {given!r}")
-    return list(given)
-
-
-def _allocations(release: Iterable[Task[Any]]) -> tuple[Allocation, ...]:
-    """Return the allocations of the tasks *release*, the option; raise if a task has no *hold*."""
-    tasks = _listed("release", release, "tasks")
+    futures = _listed("after", after, "futures", _is_future)
+    tasks = _listed("release", release, "tasks", lambda task: isinstance(task, Task))
     for task in tasks:
-        if not isinstance(task, Task):
-            raise TypeError(f"release must be a list of tasks, but holds {task!r}")
         if task._allocation is None or not task._allocation.holds:
             raise ValueError(f"there is nothing to release: {task!r} was not submitted with hold=True")
-    return tuple(task._allocation for task in tasks)
+    releases = tuple(task._allocation for task in tasks)
+    return Options(name, futures, context, timeout, others, amounts, hold, releases)
 
 
-def _futures(after: Iterable[Future[Any] | settled[Any]]) -> tuple[Future[Any] | settled[Any], ...]:
-    """Return *after*, the option, as a tuple; raise a TypeError if it holds something other than futures."""
-    futures = _listed("after", after, "futures")
-    for future in futures:
-        if kind_of(type(future)) not in (FUTURE, SETTLED):
-            raise TypeError(f"after must be a list of futures and settled(future), but holds {future!r}")
-    return tuple(futures)
+def _amounts(resources: Any) -> dict[Resource, int]:
+    """Return *resources*, the option, as a dict of its own; raise if it is invalid."""
+    if not isinstance(resources, Mapping):
+        raise TypeError(f"resources must be a dict such as {{disk: 2}}, not {resources!r}")
+    amounts: dict[Resource, int] = {}
+    for resource, number in resources.items():
+        if not isinstance(resource, Resource):
+            raise TypeError(f"the keys of resources must be such as Resource('disk', 4), not {resource!r}")
+        number = integer(f"the units of {resource.name} that a task takes", number, 1)
+        if number > resource.n:
+            raise ValueError(f"a task can't take {number} of {resource.name}: there are {resource.n}")
+        amounts[resource] = number
+    return amounts
+
+
+def _is_future(value: object) -> bool:
+    return kind_of(type(value)) in (FUTURE, SETTLED)
+
+
+def _listed(name: str, given: Any, contents: str, fits: Callable[[Any], bool]) -> tuple[Any, ...]:
+    """Return *given*, the value of the option *name*, as a tuple; raise a TypeError if something is unfit."""
+    # A task can be iterated over: that would wait for its values.
+    if _is_future(given) or not isinstance(given, Iterable):
+        raise TypeError(f"{name} must be a list of {contents}, not {given!r}")
+    listed = tuple(given)
+    for each in listed:
+        if not fits(each):
+            raise TypeError(f"{name} must be a list of {contents}, but holds {each!r}")
+    return listed

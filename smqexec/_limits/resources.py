@@ -1,15 +1,12 @@
 """Resources: countable things, such as licences, of which tasks take units when they start.
 
-An `Allocation` is the set of units that one task takes: all at once, or none.  A worker finds out that a
-task *lacks units* after the planner has started the task.  So the task gets one more dependency, its
-allocation, and waits again.  It *keeps* units beyond its end while tasks that release it have not ended.
-End hooks return units, and grant them to waiting tasks, in the lock hold in which a task ends.
+A worker finds out that a task *lacks units* after the planner has started the task.  So the task gets one
+more dependency, its `Allocation`, and waits again.  End hooks return units, and grant them to waiting tasks,
+in the lock hold in which a task ends.
 
-Each resource has its waiting allocations in the order of their arrival.  An allocation joins all its
-resources in one step, and takes its units when it is the first at each and there are enough: first come,
-first served.  No deadlock: the allocation that has waited longest is the first at all its resources.
-
-The lock of the scheduler whose tasks use the resource guards all fields.
+An allocation joins all its resources in one step, and takes its units when it is the first at each and there
+are enough.  No deadlock: the allocation that has waited longest is the first at all its resources.  The lock
+of the scheduler whose tasks use the resource guards all fields.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ from .._core.state import State
 from .._futures.names import numbered
 from .._futures.task import Task
 from .._planner import DONE, Node
-from .checks import positive
+from .checks import integer
 
 _binding = threading.Lock()  # guards `Resource._scheduler`, and no other lock is taken meanwhile
 
@@ -43,22 +40,16 @@ class Resource:
 
     A task takes its units when it starts, all or none, and gives them back as it ends.  With
     ``hold=True`` it gives them back when all tasks that were submitted to ``release`` it have ended; at
-    once, if it fails.
-
-    A task that lacks units waits for them, and its queue starts other tasks.  First come, first served:
-    units given back are kept for the task that has waited longest until there are enough, so a task
-    that needs many gets them.  Under ``order="newest"`` that task is then the next of its queue.
-    `Task.why` names the units that a task lacks, and the tasks that hold them.
+    once, if it fails.  A task that lacks units waits for them, and its queue starts other tasks.  First
+    come, first served: units given back are kept for the task that has waited longest until there are
+    enough.  Under ``order="newest"`` that task is then the next of its queue.  `Task.why` names the units
+    that a task lacks, and the tasks that hold them.
 
     A resource belongs to the scheduler that first uses it, with all its queues.
 
     Args:
-        name: What to call it in messages.
-        n: How many units there are.
-
-    Raises:
-        TypeError: *name* is no str, or *n* no int.
-        ValueError: *n* is less than 1.
+        name: A str, for messages.
+        n: How many units there are: an int, 1 or more.
     """
 
     __slots__ = ("__weakref__", "_free", "_holders", "_scheduler", "_waiting", "n", "name")
@@ -66,10 +57,9 @@ class Resource:
     def __init__(self, name: str, n: int) -> None:
         if not isinstance(name, str):
             raise TypeError(f"the name of a resource must be a str, not {name!r}")
-        # Constant.  Never of a user's subclass of str: `why` formats it under the lock.
+        # Constant, as `n`.  Never of a user's subclass of str: `why` formats it under the lock.
         self.name = str.__str__(name)
-        # The number of units; constant.
-        self.n = positive(f"the number of units of {self.name}", n)
+        self.n = integer(f"the number of units of {self.name}", n, 1)
         # Units that no allocation has.  The lock of `_scheduler` guards this field and the next two.
         self._free = self.n
         # Each `Allocation` that has units, with their number.
@@ -81,7 +71,7 @@ class Resource:
 
     @property
     def free(self) -> int:
-        """The number of units that no task has at the moment.  A task that is done has given back its own."""
+        """The number of units that no task has.  A task that is done has given back its own."""
         scheduler = None if self._scheduler is None else self._scheduler()
         if scheduler is None:
             return self._free
@@ -96,9 +86,7 @@ class Resource:
             if owner is None:
                 self._scheduler = ref(scheduler)
         if owner is not None and owner is not scheduler:
-            raise ValueError(
-                f"{self!r} belongs to another scheduler; give all queues that use it one scheduler"
-            )
+            raise ValueError(f"{self!r} belongs to another scheduler: give all its queues one scheduler")
 
     def __repr__(self) -> str:
         return f"<Resource {self.name}: {self.free} of {self.n} free>"
@@ -109,9 +97,9 @@ class Allocation(Node):
 
     __slots__ = ("amounts", "holds", "name", "released", "releasers", "task")
 
-    def __init__(self, amounts: tuple[tuple[Resource, int], ...], holds: bool, name: str) -> None:
+    def __init__(self, amounts: dict[Resource, int], holds: bool, name: str) -> None:
         super().__init__()
-        # The number of units of each resource; constant.
+        # The number of units of each resource; never changed.
         self.amounts = amounts
         # The option: units stay beyond the end of the task.  Constant.
         self.holds = holds
@@ -124,18 +112,14 @@ class Allocation(Node):
         # No unit stays beyond the end of the task: all releasers have ended, or its submit raised.
         self.released = False
 
-    def resources(self) -> list[Resource]:
-        """Return the resources of which the task takes units."""
-        return [resource for resource, _ in self.amounts]
-
     def take(self) -> bool:
         """Take all units and return True; return False if some are missing, or others came first."""
-        if self in self.resources()[0]._holders:
+        if any(self in resource._holders for resource in self.amounts):
             return True
-        for resource, number in self.amounts:
+        for resource, number in self.amounts.items():
             if next(iter(resource._waiting), self) is not self or resource._free < number:
                 return False
-        for resource, number in self.amounts:
+        for resource, number in self.amounts.items():
             resource._waiting.pop(self, None)
             resource._free -= number
             resource._holders[self] = number
@@ -144,7 +128,7 @@ class Allocation(Node):
     def blockers(self) -> list[Task[Any]]:
         """Return the tasks whose ends may give this one its units: they hold units, or have waited longer."""
         found: dict[Task[Any], None] = {}
-        for resource in self.resources():
+        for resource in self.amounts:
             ahead = takewhile(lambda other: other is not self, resource._waiting)
             for other in [*ahead, *resource._holders]:
                 found |= other.releasers if other.task is None else {other.task: None, **other.releasers}
@@ -171,12 +155,12 @@ class Allocating:
         for other in task._releases:
             at_end.hooks += (partial(self._releaser_ended, other),)
             other.releasers[task] = None
-            for resource in other.resources() if searches else ():
+            for resource in other.amounts if searches else ():
                 for waiting in resource._waiting:  # its units depend on one more task
                     self._tell_searches(waiting)
 
     def _tell_searches(self, allocation: Allocation) -> None:
-        """Extend searches that have visited the task of *allocation*: its units need more tasks to end."""
+        """Extend searches that have visited the task of *allocation*, which needs more tasks to end."""
         for search in list(searches):
             search.extend((ref(allocation.task),), (iter((allocation,)), self._core))
 
@@ -193,7 +177,7 @@ class Allocating:
         allocation: Allocation | None = task._allocation
         if allocation is None or allocation.take():
             return True
-        for resource in allocation.resources():
+        for resource in allocation.amounts:
             resource._waiting[allocation] = None
         self._core.planner.add_relay(allocation)
         self._core.relays.add(allocation)
@@ -222,20 +206,16 @@ class Allocating:
 
     def _give_back(self, allocation: Allocation) -> list[Any]:
         """Return all units of *allocation*, or end its wait; give what is free to waiting tasks."""
-        for resource in allocation.resources():
+        for resource in allocation.amounts:
             resource._waiting.pop(allocation, None)
             resource._free += resource._holders.pop(allocation, 0)
-        freed = self._end_wait(allocation)
+        ended = [allocation]
         # If one takes its units, another may be the first at its resources: so these are looked at again.
-        resources = allocation.resources()
+        resources = list(allocation.amounts)
         while resources:
             first = next(iter(resources.pop()._waiting), None)
             if first is not None and first.take():
-                freed += self._end_wait(first)
-                resources += first.resources()
-        return freed
-
-    def _end_wait(self, allocation: Allocation) -> list[Any]:
-        """Let the task of *allocation* depend on it no more."""
-        self._core.relays.discard(allocation)
-        return self._core.planner.done(allocation)
+                ended.append(first)
+                resources += first.amounts
+        self._core.relays.difference_update(ended)
+        return [node for each in ended for node in self._core.planner.done(each)]

@@ -83,7 +83,7 @@ class _Report:
             outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
             yield f"not done: {_listed(self._name, outside)}{self._dependents(outside)}"
         waiting = [relay for relay in scheduler.relays if type(relay) is Allocation]
-        lacking = {resource for allocation in waiting for resource in allocation.resources()}
+        lacking = {resource for allocation in waiting for resource in allocation.amounts}
         yield from map(_shortage, sorted(lacking, key=lambda resource: resource.name))
 
     def cause(self, future: Any) -> str:
@@ -185,14 +185,14 @@ def _slots(queue: QueueState) -> str:
 
 def _shortage(resource: Resource) -> str:
     """Return how much of *resource* is free, and which tasks lack it."""
-    tasks = _listed(lambda each: f"{_task_of(each)} needs {dict(each.amounts)[resource]}", resource._waiting)
+    tasks = _listed(lambda each: f"{_task_of(each)} needs {each.amounts[resource]}", resource._waiting)
     return f"{_share(resource)}; {counted(len(resource._waiting), 'task lacks it', 'tasks lack it')}: {tasks}"
 
 
 def _lacking(allocation: Allocation) -> str:
     """Return which units the task of *allocation* lacks, and which tasks hold them or come first."""
     lacks: list[str] = []
-    for resource, number in allocation.amounts:
+    for resource, number in allocation.amounts.items():
         before = list(resource._waiting).index(allocation)
         if before or resource._free < number:
             lacks.append(f"lacks {number} of {_share(resource)}")

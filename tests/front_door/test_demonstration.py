@@ -104,7 +104,7 @@ def test_report(folder: Path, capsys: Output) -> None:
     assert main(["--top", "2", str(folder)]) == 0
     out = capsys.readouterr().out
     assert (len(pairs_in(out)), compared(out)) == (2, 10)
-    match = re.search(r"^First pair after (\S+) s, half after (\S+) s, last after (\S+) s$", out, re.MULTILINE)
+    match = re.search(r"\nFirst pair after (\S+) s, half after (\S+) s, last after (\S+) s\n", out)
     assert match, out
     moments = [float(moment) for moment in match.groups()]
     assert moments == sorted(moments)

@@ -244,15 +244,6 @@ def test_finalizer_in_a_thread_that_ends_a_task_or_an_item(monkeypatch: pytest.M
         assert seen == [True, True]
 
 
-def test_block_that_ends_by_ctrl_c_in_a_handler() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(int)
-        with core_of(scheduler).exclusive():
-            core_of(scheduler).ending.interrupt()
-            assert not task.done()
-        assert task.cancelled()
-
-
 def test_stop_as_a_block_that_a_handler_ends() -> None:
     with planned(1) as (scheduler, queue):
         with core_of(scheduler).exclusive():

@@ -48,15 +48,17 @@ def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0)
 
 
 def test_room_that_is_given_up_is_for_those_that_wait() -> None:
-    limit, blocker = PendingLimit(1), threading.Lock()
-    first, second, third = (cast(Any, name) for name in ("first", "second", "third"))
-    assert limit.reserve(first, 0, None) and blocker.acquire() and not limit.reserve(second, 0, blocker)
-    limit.use(first)
-    assert not limit.reserve(third, 0, None)  # not before the second one
-    limit.give_up(first, 0)
-    assert not blocker.locked() and not limit.reserve(third, 0, None)
-    limit.give_up(second, 0)
-    assert limit.reserve(third, 0, None)
+    limit, blockers = PendingLimit(1), [threading.Lock() for _ in range(3)]
+    tasks = [cast(Any, name) for name in ("first", "second", "third")]
+    for task, blocker in zip(tasks, blockers, strict=True):
+        assert blocker.acquire()
+        limit.enter(task, 0, blocker)
+    assert [blocker.locked() for blocker in blockers] == [False, True, True]
+    limit.use(tasks[0])
+    limit.give_up(tasks[0], 0)
+    assert [blocker.locked() for blocker in blockers] == [False, False, True]  # not before the second one
+    limit.give_up(tasks[1], 0)
+    assert not blockers[2].locked()
 
 
 @pytest.mark.parametrize("in_order", [False, True])

@@ -48,7 +48,7 @@ def until_lacking(*tasks: Any) -> None:
     ("given", "error", "message"),
     [
         ({"resources": 3}, TypeError, r"resources must be a dict such as \{disk: 2\}, not 3"),
-        ({"resources": {"disk": 1}}, TypeError, r"keys of resources must be Resources such .* not 'disk'"),
+        ({"resources": {"disk": 1}}, TypeError, r"keys of resources must be such as .* not 'disk'"),
         ({"resources": {"DISK": 1.5}}, TypeError, "units of disk that a task takes must be an int, not 1.5"),
         ({"resources": {"DISK": 0}}, ValueError, "units of disk that a task takes must be 1 or more, not 0"),
         ({"resources": {"DISK": 4}}, ValueError, "a task can't take 4 of disk: there are 3$"),
@@ -89,7 +89,7 @@ def test_resource_is_of_one_scheduler(lab: Any) -> None:
     _, queue, _, disk, _ = lab
     holder = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
     with planned(1) as (_, other):
-        with pytest.raises(ValueError, match=r"<Resource disk: . of 3 free> .* give all queues that use it"):
+        with pytest.raises(ValueError, match=r"<Resource disk: . of 3 free> .* give all its queues"):
             other.options(resources={disk: 1})
         with pytest.raises(ValueError, match="belongs to another scheduler"):
             other.options(release=[holder])
@@ -111,7 +111,7 @@ def test_what_says_what_it_is(lab: Any) -> None:
     _, queue, _, disk, _ = lab
     assert (disk.name, disk.n, disk.free) == ("disk", 3, 3)
     assert repr(disk) == "<Resource disk: 3 of 3 free>"
-    assert "(<Resource disk: 3 of 3 free>, 2)" in repr(queue.options(resources={disk: 2}))
+    assert "{<Resource disk: 3 of 3 free>: 2}" in repr(queue.options(resources={disk: 2}))
 
 
 # Taken and given back.
