@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from traces import Event, dropped, head, item, lines_of, mark, ran, synthetic, text
+from traces import Event, dropped, head, item, mark, ran, synthetic, text
 
 from smqexec._observe.trace import page as _timeline
 from smqexec._observe.trace.page import UNKNOWN
@@ -106,24 +106,14 @@ def test_a_task_in_columns(traced: Any) -> None:
     assert [run["names"][name] for name in run["name"]] == ["first", "first", "second"]
     assert [_timeline.OUTCOMES[outcome] for outcome in run["outcome"]] == ["cancelled", "done", "failed"]
     assert run["needs"] == [[2, 1], [], [1, UNKNOWN]]
-    assert run["final"] == [1, 0, 0]
-    assert run["critical"] == [0, 1, 1]
+    assert run["path"] == [1, 2]
     assert run["span"] == 31.5
 
 
-def test_a_running_task_is_not_final(traced: Any) -> None:
-    begun, _ = lines_of(ran(1, 0, 10))
-    run = _timeline.columns(traced([*head(("a", 1)), begun, ran(2, 5, 10)], torn=""))
-    assert (run["number"], run["final"]) == ([1, 2], [0, 1])
-
-
-def test_items_are_in_the_lane_of_their_task(traced: Any) -> None:
-    """A nested task has its own lane.  An item of an unknown task is left out."""
-    tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 0, 10, thread=2)]
-    items = [item(2, 1, 50), item(2, 0, 40), item(1, 0, 95), item(9, 5, 60), item(3, 0, 5, thread=2)]
-    run = _timeline.columns(traced([*head(("a", 2)), *tasks, *items]))
-    assert [row for row, _ in run["lanes"]] == [0, 1, 1, 2]
-    assert run["items"] == [[], [95], [40, 50], [5]]
+def test_an_item_has_its_task(traced: Any) -> None:
+    tasks = [ran(1, 10, 100), ran(2, 10, 90)]
+    run = _timeline.columns(traced([*head(("a", 1)), *tasks, item(2, 0, 40), item(9, 5, 60)]))
+    assert (run["number"], run["items"], run["producers"]) == ([1, 2], [40, 60], [1, UNKNOWN])
 
 
 @pytest.mark.parametrize(
@@ -154,7 +144,7 @@ def test_all_times_are_from_the_first_submission_on(traced: Any) -> None:
         [100],
         [200],
         [0],
-        [[], [150]],
+        [150],
     ]
     assert found["stopped"] == [[0, 0], [150, 170]]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE
-from traces import Event, dropped, head, item, mark, ran, synthetic, text
+from traces import Event, dropped, head, item, lines_of, mark, ran, synthetic, text
 
 from smqexec._observe.trace.page import page
 from smqexec._observe.trace.read import read
@@ -241,9 +241,10 @@ def test_the_critical_path_is_marked(opened: Opened) -> None:
 
 
 def test_final_results_rise_to_their_number(opened: Opened) -> None:
-    """Final is what no other task depends on; what failed is no result."""
+    """Final is what no other task depends on; what failed or still runs is no result."""
     tasks = [ran(5, 0, 50, "free", thread=1), ran(6, 0, 60, "lost", thread=2, outcome="failed")]
-    shown = opened([*DIAMOND, *tasks])
+    begun, _ = lines_of(ran(7, 0, 70))
+    shown = opened([*DIAMOND, *tasks, begun], torn="")
     assert shown.js("[...timeline.results]") == [50, 4300]
 
 
@@ -262,6 +263,14 @@ def test_marks_of_items_are_no_more_than_pixels(opened: Opened) -> None:
     assert 100 < shown.js("timeline.drawn.marks") <= shown.js("timeline.view.width")
     shown.js("timeline.show(10 + 0.09 * 500 - 0.01, 0.1)")
     assert shown.js("timeline.drawn.marks") == 2
+
+
+def test_items_are_in_the_lane_of_their_task(opened: Opened) -> None:
+    """A nested task has its own lane.  An item of an unknown task is left out."""
+    tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 0, 10, thread=2)]
+    items = [item(2, 1, 50), item(2, 0, 40), item(1, 0, 95), item(9, 5, 60), item(3, 0, 5, thread=2)]
+    shown = opened([*head(("a", 2)), *tasks, *items])
+    assert shown.js("timeline.lanes.map(lane => lane.items)") == [[], [95], [40, 50], [5]]
 
 
 def test_times_when_the_scheduler_was_stopped_are_shaded(opened: Opened) -> None:

@@ -1,4 +1,4 @@
-"""Read a trace file as records.
+"""Read a trace file as records, and show these as tables: for the terminal, and beside the timeline page.
 
 The format is that of ``encode``: one event a line.  A line that is no such event, as the last one of
 a killed program may be, is counted and left out.  All times are microseconds since the recording began.
@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from heapq import nlargest
 from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
+from ..._futures.names import counted
+from ..text import columns, printable
+
 OUTCOMES = ("done", "failed", "cancelled", "running")
+
+LONGEST = 10  # tasks, or names of tasks, that a table shows
 
 
 class QueueRecord(NamedTuple):
@@ -50,8 +57,7 @@ class Trace:
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}  # the versions, the machine
         self.queues: dict[int, QueueRecord] = {}  # by `pid`
-        self.ended: list[Record] = []  # the tasks that ended, in that order
-        self.running: dict[int, Record] = {}  # by number: the tasks that had started and not ended
+        self._tasks: dict[int, Record] = {}  # by number; the running ones end as they start
         self.items: list[tuple[float, int]] = []  # of generator tasks: the time, and the number of the task
         self.marks: list[tuple[float, str]] = []  # times, and "stop" or "resume" of a scheduler
         self.last = 0.0  # the last time in the file
@@ -64,9 +70,10 @@ class Trace:
         if phase == "B" or category == "dropped":
             place = args["number"], event["name"], self.queues[event["pid"]], event["tid"]
             outcome, needs = args.get("outcome", "running"), tuple(args["dependencies"])
-            self.running[args["number"]] = Record(*place, at, at, args["submitted"], outcome, needs)
-        if phase == "E" or category == "dropped":
-            self.ended.append(self.running.pop(args["number"])._replace(end=at, outcome=args["outcome"]))
+            self._tasks[args["number"]] = Record(*place, at, at, args["submitted"], outcome, needs)
+        elif phase == "E":
+            number = args["number"]
+            self._tasks[number] = self._tasks[number]._replace(end=at, outcome=args["outcome"])
         elif category == "item":
             self.items.append((at, args["number"]))
         elif category == "scheduler":
@@ -81,15 +88,14 @@ class Trace:
 
     @cached_property
     def tasks(self) -> list[Record]:
-        """All tasks; the running ones come last."""
-        return [*self.ended, *(task._replace(end=self.last) for task in self.running.values())]
+        """All tasks, in the order of their starts."""
+        tasks = self._tasks.values()
+        return [task._replace(end=self.last) if task.outcome == "running" else task for task in tasks]
 
     @cached_property
     def span(self) -> tuple[float, float]:
         """From the first submission, or start, to the last end."""
-        begins = (
-            task.start if task.submitted is None else min(task.submitted, task.start) for task in self.tasks
-        )
+        begins = (task.start if task.submitted is None else task.submitted for task in self.tasks)
         return min(begins, default=0.0), max((task.end for task in self.tasks), default=0.0)
 
     @cached_property
@@ -112,8 +118,8 @@ class Trace:
         A task may start before its dependency has ended, if an item is enough: that time counts once.
         """
         # A task starts after its dependencies.
-        in_order = sorted(self.ended, key=attrgetter("start", "number"))
-        ran = {task.number: task for task in in_order if task.thread}
+        in_order = sorted(self.tasks, key=attrgetter("start", "number"))
+        ran = {task.number: task for task in in_order if task.thread and task.outcome != "running"}
         length: dict[int, float] = {}  # of the longest chain that ends with the task
         before: dict[int, int | None] = {}  # the task before it in that chain
         for task in ran.values():
@@ -155,3 +161,88 @@ def read(path: str | os.PathLike[str]) -> Trace:
     if not trace.facts:
         raise ValueError(f"{os.fspath(path)} is not a trace that smqexec wrote")
     return trace
+
+
+class Table(NamedTuple):
+    caption: str
+    heads: list[str]
+    rows: list[list[str]]
+
+
+def heading(trace: Trace) -> str:
+    """Return the run in a line."""
+    counts = Counter(task.outcome for task in trace.tasks)
+    parts = [f"{counted(len(trace.tasks), 'task')} in {duration(trace.length)}"]
+    parts.append(counted(len(trace.queues), "queue"))
+    parts += [f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES[1:] if counts[outcome]]
+    if not trace.whole:
+        parts.append("the recording was not closed")
+    if trace.damaged:
+        parts.append(counted(trace.damaged, "unreadable line"))
+    return ", ".join(parts)
+
+
+def text(trace: Trace, title: str) -> str:
+    """Return the tables of *trace*, headed by *title*, for a terminal."""
+    facts = trace.facts
+    lines = [f"{title}: {heading(trace)}"]
+    lines += [f"smqexec {facts.get('version')}, {facts.get('python')}, {facts.get('cores')} cores", ""]
+    for table in (*summary(trace), *_details(trace)):
+        cells = [[printable(cell) for cell in row] for row in [table.heads, *table.rows]]
+        lines += [table.caption, "", *columns(cells, str.rjust), ""]
+    return "\n".join(lines)
+
+
+def summary(trace: Trace) -> list[Table]:
+    """Return a table of the queues, and one of the names of tasks that took most time."""
+    return [_queues(trace), _names(trace)] if trace.tasks else []
+
+
+def _queues(trace: Trace) -> Table:
+    rows: list[list[str]] = []
+    for queue in trace.queues.values():
+        threads = [tasks for (other, thread), tasks in trace.rows.items() if other == queue and thread]
+        failed = sum(task.outcome == "failed" for tasks in threads for task in tasks)
+        slots = max(queue.slots, len(threads))
+        share = sum(map(busy, threads)) / (slots * trace.length or inf)
+        counts = (slots, sum(map(len, threads)), failed)
+        rows.append([queue.name, *(f"{count:,}" for count in counts), f"{share:.0%}"])
+    return Table("Queues", ["", "slots", "ran", "failed", "busy"], rows)
+
+
+def _names(trace: Trace) -> Table:
+    times: dict[str, list[float]] = {}
+    for task in trace.tasks:
+        times.setdefault(task.name, []).append(task.length)
+    longest = nlargest(LONGEST, times.items(), key=lambda item: sum(item[1]))
+    rows = [[name, f"{len(each):,}", duration(sum(each))] for name, each in longest]
+    return Table("Most time", ["", "tasks", "in all"], rows)
+
+
+def _details(trace: Trace) -> Iterator[Table]:
+    """Yield tables of the tasks that were running, and of the critical path."""
+    running, path = [task for task in trace.tasks if task.outcome == "running"], trace.critical
+    if running:
+        yield _tasks("Still running", trace, running)
+    if len(path) > 1:
+        share = sum(task.length for task in path) / trace.length
+        shown = set(nlargest(LONGEST, path, key=attrgetter("length")))
+        more = f"; the {LONGEST} longest of them" if len(path) > LONGEST else ""
+        caption = f"Critical path: {len(path)} tasks, one after the other, ran for {share:.0%} of the time"
+        yield _tasks(caption + more, trace, [task for task in path if task in shown])
+
+
+def _tasks(caption: str, trace: Trace, tasks: Iterable[Record]) -> Table:
+    rows: list[list[str]] = []
+    for task in tasks:
+        began = duration(task.start - trace.span[0])
+        rows.append([task.name, task.queue.name, str(task.number), began, duration(task.length)])
+    return Table(caption, ["", "queue", "number", "began at", "ran for"], rows)
+
+
+def duration(micros: float) -> str:
+    """Return a time in a unit that suits it."""
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if micros >= size:
+            return f"{micros / size:,.2f} {unit}"
+    return f"{micros:.0f} µs"

@@ -25,8 +25,7 @@ from string import Template
 from typing import Any
 
 from ...text import printable
-from ..read import OUTCOMES, Record, Trace, busy
-from ..tables import Table, heading, summary
+from ..read import OUTCOMES, Record, Table, Trace, busy, heading, summary
 
 UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
 
@@ -75,26 +74,20 @@ def columns(trace: Trace) -> dict[str, Any]:
     lanes = [(row, lane) for row, tasks in enumerate(trace.rows.values()) for lane in lanes_of(tasks)]
     tasks = [task for _, lane in lanes for task in lane]
     place = {task.number: index for index, task in enumerate(tasks)}
-    lane_of = {task.number: index for index, (_, lane) in enumerate(lanes) for task in lane}
     names: dict[str, int] = {}
     name = [names.setdefault(task.name, len(names)) for task in tasks]
-    critical = {task.number for task in trace.critical}
-    needed = {number for task in tasks for number in task.dependencies}
     since = trace.span[0]
 
     def times(values: Iterable[float]) -> list[float]:
         return [round(value - since, 3) for value in values]
 
-    items: list[list[float]] = [[] for _ in lanes]  # the times of the items of each lane
-    for at, number in trace.items:
-        if number in lane_of:  # else the program was killed, and the task is not in the file
-            items[lane_of[number]].append(at)
     return {
         "span": trace.length,
         "stopped": [times(span) for span in stopped(trace)],
         "rows": [[queue.name, thread, busy(ran)] for (queue, thread), ran in trace.rows.items()],
         "lanes": [[row, len(lane)] for row, lane in lanes],
-        "items": [times(sorted(at)) for at in items],
+        "items": times(at for at, _ in trace.items),
+        "producers": [place.get(number, UNKNOWN) for _, number in trace.items],
         "names": list(names),
         "start": times(task.start for task in tasks),
         "end": times(task.end for task in tasks),
@@ -102,8 +95,7 @@ def columns(trace: Trace) -> dict[str, Any]:
         "name": name,
         "number": [task.number for task in tasks],
         "outcome": [OUTCOMES.index(task.outcome) for task in tasks],
-        "final": [int(task.outcome != "running" and task.number not in needed) for task in tasks],
-        "critical": [int(task.number in critical) for task in tasks],
+        "path": [place[task.number] for task in trace.critical],
         "needs": [[place.get(number, UNKNOWN) for number in task.dependencies] for task in tasks],
     }
 

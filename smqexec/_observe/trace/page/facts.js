@@ -18,7 +18,7 @@ function* factsOf(task) {
   const {row} = laneOf(task);
   yield ["number", `#${number[task]}`];
   yield ["queue", row.queue + (row.thread ? `, slot ${row.thread}` : "")];
-  const more = (row.thread ? "" : ", never ran") + (final[task] ? ", final" : "");
+  const more = (row.thread ? "" : ", never ran") + (isFinal(task) ? ", final" : "");
   yield ["outcome", SIGN[outcome[task]] + OUTCOMES[outcome[task]] + more];
   if (row.thread) yield ["ran for", duration(end[task] - start[task])];
   yield [row.thread ? "started at" : "ended at", moment(start[task])];

@@ -14,7 +14,6 @@ const start = Float64Array.from(run.start), end = Float64Array.from(run.end);
 const {submitted} = run;  // null where not known
 const name = Uint32Array.from(run.name), number = Uint32Array.from(run.number);
 const outcome = Uint8Array.from(run.outcome);
-const final = Uint8Array.from(run.final), critical = Uint8Array.from(run.critical);
 const COUNT = start.length;
 
 const nameOf = task => run.names[name[task]];
@@ -29,12 +28,16 @@ const rows = run.rows.map(([queue, thread, busy]) => ({queue, thread, busy, lane
 const laneOfTask = new Uint32Array(COUNT);
 for (const [row, count] of run.lanes) {
   const first = lanes.at(-1)?.until ?? 0;
-  const lane = {row: rows[row], first, until: first + count, items: run.items[lanes.length]};
+  const lane = {row: rows[row], first, until: first + count, items: []};
   laneOfTask.fill(lanes.length, first, lane.until);
   lanes.push(lane);
   rows[row].lanes.push(lane);
 }
 const laneOf = task => lanes[laneOfTask[task]];
+
+// The times of items, sorted.  If the program was killed, their task may not be in the file.
+run.producers.forEach((task, item) => { if (task !== UNKNOWN) laneOf(task).items.push(run.items[item]); });
+for (const {items} of lanes) items.sort((a, b) => a - b);
 
 // The first index from `low` to `high` whose value in the sorted `values` is not below `wanted`.
 function lowerBound(values, wanted, low, high) {
@@ -54,20 +57,22 @@ function sums(value) {
 }
 const busyBefore = sums(task => end[task] - start[task]);
 const undoneBefore = sums(isUndone);
-const criticalBefore = sums(task => critical[task]);
-
-// Tasks in the order of time: final results, as they came; and the critical path.
-
-const selectTasks = wanted => Array.from({length: COUNT}, (_, task) => task).filter(wanted);
-const inTime = (a, b) => start[a] - start[b] || end[a] - end[b];
-const isResult = task => final[task] && outcome[task] === DONE;
-const results = Float64Array.from(selectTasks(isResult), task => end[task]).sort();
-const path = Uint32Array.from(selectTasks(task => critical[task]).sort(inTime));
-const pathStart = Float64Array.from(path, task => start[task]);
 
 // The dependents of each task: the other direction of `needs`.
 const {needs} = run, dependents = needs.map(() => []);
 needs.forEach((each, task) => { for (const need of each) if (need !== UNKNOWN) dependents[need].push(task); });
+
+// Tasks in the order of time: final results, as they came; and the critical path.
+
+const isFinal = task => outcome[task] !== RUNNING && !dependents[task].length;
+const selectTasks = wanted => Array.from({length: COUNT}, (_, task) => task).filter(wanted);
+const inTime = (a, b) => start[a] - start[b] || end[a] - end[b];
+const isResult = task => isFinal(task) && outcome[task] === DONE;
+const results = Float64Array.from(selectTasks(isResult), task => end[task]).sort();
+const {path} = run, pathStart = Float64Array.from(path, task => start[task]);
+const critical = new Uint8Array(COUNT);
+for (const task of path) critical[task] = 1;
+const criticalBefore = sums(task => critical[task]);
 
 // Words for numbers.
 
