@@ -75,11 +75,12 @@ def _name_methods() -> None:
 
 _name_methods()
 
-# Taken out: the programs that this one starts write no trace.
-if path := os.environ.pop("SMQEXEC_TRACE", None):  # pragma: no cover - seen in programs of their own
-    from ._observe.trace.write import record_everything
+if os.environ.get("SMQEXEC_TRACE"):  # pragma: no cover - seen in programs of their own
+    from ._observe.events import newcomers
+    from ._observe.trace.write import Recording
 
-    record_everything(path)
+    # Taken out: the programs that this one starts write no trace.
+    newcomers.append(Recording(os.environ.pop("SMQEXEC_TRACE")).watch)
 
 if TYPE_CHECKING:
     from . import trace as trace

@@ -37,9 +37,6 @@ _STYLES = {
     "running": "stroke-width:4px",
 }
 
-# From one of the boxes to another, by index, and a label.
-Arrow = tuple[int, int, str]
-
 
 class GraphNode(NamedTuple):
     """A task; or a future from outside that a task waits for."""
@@ -130,7 +127,7 @@ class Graph:
             rows.append((box.title, box.detail, printable(box.queue), ", ".join(names)))
         return "\n".join([repr(self)[1:-1], "", *columns(rows)])
 
-    def _drawings(self, limit: int) -> Iterator[tuple[Sequence[_Box], Sequence[Arrow]]]:
+    def _drawings(self, limit: int) -> Iterator[tuple[Sequence[_Box], Sequence[GraphEdge]]]:
         """Yield the drawings of at most *limit* boxes and 500 arrows, the most detailed first."""
         if len(self.nodes) <= limit and len(self.edges) <= ARROWS:
             yield [_box([node]) for node in self.nodes], self.edges
@@ -143,7 +140,9 @@ class Graph:
                 members: list[list[GraphNode]] = [[] for _ in places]
                 for key, node in zip(keys, self.nodes, strict=True):
                     members[places[key]].append(node)
-                yield [*map(_box, members)], [(*ends, _times(count)) for ends, count in arrows.items()]
+                labels = (f"x {count:,}" if count > 1 else "" for count in arrows.values())
+                edges = [GraphEdge(*ends, label) for ends, label in zip(arrows, labels, strict=True)]
+                yield [*map(_box, members)], edges
 
     def __repr__(self) -> str:
         states = _states(self.nodes) or "no tasks"
@@ -186,7 +185,7 @@ def _box(nodes: Sequence[GraphNode]) -> _Box:
     name = printable(first.name) if len(names) == 1 else counted(len(names), "function")
     queue = first.queue if len({node.queue for node in nodes}) == 1 else ""
     state = max((node.state for node in nodes), key=[*_STYLES].index)
-    return _Box(f"{name} {_times(len(nodes))}", _states(nodes), queue, state)
+    return _Box(f"{name} x {len(nodes):,}", _states(nodes), queue, state)
 
 
 def _states(nodes: Sequence[GraphNode]) -> str:
@@ -195,11 +194,7 @@ def _states(nodes: Sequence[GraphNode]) -> str:
     return ", ".join(f"{counts[state]:,} {state}" for state in _STYLES if counts[state])
 
 
-def _times(count: int) -> str:
-    return f"x {count:,}" if count > 1 else ""
-
-
-def _mermaid(boxes: Sequence[_Box], arrows: Sequence[Arrow]) -> str:
+def _mermaid(boxes: Sequence[_Box], arrows: Sequence[GraphEdge]) -> str:
     frames: dict[str, list[str]] = {}
     for place, (title, detail, queue, state) in enumerate(boxes):
         box = f'n{place}["{_escaped(title)}<br/>{_escaped(detail)}"]:::{state}'

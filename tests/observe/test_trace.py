@@ -30,7 +30,7 @@ from smqexec import Queue, Scheduler
 from smqexec._observe.events import newcomers
 from smqexec._observe.trace import write as _recorder
 from smqexec._observe.trace.read import Trace, read
-from smqexec.trace import record
+from smqexec.trace import Recording, record
 
 
 def events(path: Path) -> list[Any]:
@@ -409,18 +409,22 @@ def test_child_of_a_fork_writes_nothing(path: Path) -> None:
 
 
 def test_everything(path: Path) -> None:
-    _recorder.record_everything(str(path))
+    recording = Recording(path)
     assert path.read_bytes() == b""
+    newcomers.append(recording.watch)
     for _ in range(2):
         with Queue(1) as queue:
             queue.submit(add, 1, 2)
-    newcomers[-1].__self__.close()
+    recording.close()
     newcomers.pop()
     Queue(1).shutdown()  # of which nothing is written any more
     assert [(task.queue.pid, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
-    with pytest.raises(OSError) as caught:
-        _recorder.record_everything(str(path / "none"))
-    assert "SMQEXEC_TRACE" in caught.value.__notes__[0]
+
+
+def test_environment_variable_that_names_no_file_is_named(path: Path) -> None:
+    done = run(path / "none", "import smqexec")
+    assert done.returncode == 1
+    assert 'os.environ.pop("SMQEXEC_TRACE")' in done.stderr and "FileNotFoundError" in done.stderr
 
 
 def test_package_has_the_module(monkeypatch: pytest.MonkeyPatch) -> None:

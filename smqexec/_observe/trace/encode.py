@@ -2,20 +2,10 @@
 
 It is Chrome's trace event format, which Perfetto and chrome://tracing open, as an array with one event a
 line: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.  Times are
-microseconds since the recording began.  A process of the trace is a queue, its threads are the queue's
-workers; process 0 is the recording itself.
-
-=======================  ==================================================================
-``M`` smqexec            the first line: versions and machine
-``M`` process_name       a queue: name and slots
-``M`` thread_name        a worker
-``B`` of cat task        the start of a task, with its facts; later ``E``, with its outcome
-``i`` of cat dropped     a task that ended and never ran
-``i`` of cat item        a value of a generator task
-``i`` of cat scheduler   a stop or resume
-``M`` smqexec_alive      the time, once a second while something runs
-``M`` smqexec_end        the last line, if the recording was closed
-=======================  ==================================================================
+microseconds since the recording began.  A process is a queue, its threads are the workers; process 0 is the
+recording itself.  Its events are ``smqexec``, the first line: versions and machine; ``smqexec_alive``: the
+time, once a second while something runs; and ``smqexec_end``, the last line if the recording was closed.
+A task has a ``B`` with its facts and an ``E`` with its outcome, or one ``i`` of cat dropped if it never ran.
 """
 
 from __future__ import annotations

@@ -156,14 +156,5 @@ class Recording:
         self.close()
 
 
-def record_everything(path: str) -> None:
-    """Record all schedulers that this process will make, but no child process, in the file at *path*."""
-    try:
-        newcomers.append(Recording(path).watch)
-    except OSError as error:
-        error.add_note("SMQEXEC_TRACE must name a file that can be written")
-        raise
-
-
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=newcomers.clear)  # the parent's threads write the files

@@ -1,8 +1,6 @@
 """The timeline page: a trace as one HTML file that fetches nothing.
 
-Beside this module lie its frame of HTML, its style and its program.  Of the program, ``run.js`` reads the
-run, ``view.js`` maps times and rows to the screen, the next modules draw, ``facts.js`` shows the selected
-task, and ``controls.js`` handles input.
+Beside this module lie its frame of HTML, its style and its program, whose modules say what they do.
 
 The run is a table of columns, sorted as tasks are drawn.  Each worker of a queue is a *row*, split into
 *lanes* in which no tasks overlap: a binary search finds the visible tasks.  The first row of each queue has
@@ -50,7 +48,6 @@ def page(trace: Trace, title: str) -> str:
 
 
 def part(name: str) -> str:
-    """Read a part of the page."""
     return files(__name__).joinpath(name).read_text("ascii")
 
 
@@ -78,8 +75,8 @@ def columns(trace: Trace) -> dict[str, Any]:
     name = [names.setdefault(task.name, len(names)) for task in tasks]
     since = trace.span[0]
 
-    def times(values: Iterable[float]) -> list[float]:
-        return [round(value - since, 3) for value in values]
+    def times(values: Iterable[float | None]) -> list[float | None]:
+        return [None if value is None else round(value - since, 3) for value in values]
 
     return {
         "span": trace.length,
@@ -91,7 +88,7 @@ def columns(trace: Trace) -> dict[str, Any]:
         "names": list(names),
         "start": times(task.start for task in tasks),
         "end": times(task.end for task in tasks),
-        "submitted": [None if task.submitted is None else round(task.submitted - since, 3) for task in tasks],
+        "submitted": times(task.submitted for task in tasks),
         "name": name,
         "number": [task.number for task in tasks],
         "outcome": [OUTCOMES.index(task.outcome) for task in tasks],
