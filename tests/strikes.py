@@ -1,9 +1,4 @@
-"""Press Ctrl-C at a chosen step of the code under test.
-
-Unlike `signal.raise_signal`, which has its signal handled before it returns, this does what
-a signal from outside does: it is noted between two bytecodes, and Python calls the handler
-where it looks next, such as at the end of the call at hand.
-"""
+"""Strike at a chosen step of the code under test: press Ctrl-C, raise, or call something."""
 
 from __future__ import annotations
 
@@ -12,67 +7,18 @@ import signal
 import sys
 from _thread import interrupt_main
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from inspect import CO_GENERATOR
 from pathlib import Path
-from signal import SIGINT
 from typing import Any
 
 from internals import add_to, core_of
 
 import smqexec
 from smqexec import Queue, settled
-
-
-class Strike:
-    """Ctrl-C at the *step*-th line, or bytecode, that the calling thread runs in files of *places*.
-
-    Args:
-        step: 1 for the first one.
-        places: What the names of these files begin with.
-        opcodes: Count bytecodes.
-    """
-
-    def __init__(self, step: int, *places: str, opcodes: bool = False) -> None:
-        self.left = step
-        self.struck = ""  # where: file and line
-        self._places = places
-        self._counted = "opcode" if opcodes else "line"
-        self._opcodes = opcodes
-        # To look up a key that is missing presses Ctrl-C in C, and is no call: Python does not look
-        # for signals until the trace function has returned.
-        self._ctrl_c: Any = defaultdict(partial(interrupt_main, SIGINT))
-
-    def begin(self) -> None:
-        """Count from now on what frames run that are entered from now on."""
-        sys.settrace(self._trace)
-
-    def _trace(self, frame: Any, event: str, arg: object) -> Any:
-        name = frame.f_code.co_filename
-        if not name.startswith(self._places):
-            return None
-        frame.f_trace_opcodes = self._opcodes
-        if event == self._counted:
-            self.left -= 1
-            if not self.left:
-                self.struck = f"{name}:{frame.f_lineno}"
-                sys.settrace(None)  # a second Ctrl-C is another test
-                self._ctrl_c[0]
-        return self._trace
-
-    def within(self, call: Callable[[], object]) -> bool:
-        """Make *call*; return whether that took so many steps.  Whatever it raises is raised."""
-        before = sys.gettrace()
-        self.begin()
-        try:
-            call()
-        finally:
-            sys.settrace(before)
-        return self.left <= 0
-
 
 PACKAGE = str(Path(smqexec.__file__).parent)
 
@@ -85,58 +31,129 @@ class Struck(BaseException):
     """What strikes."""
 
 
+def blow() -> None:
+    raise Struck
+
+
 def press_ctrl_c() -> None:
+    """Press Ctrl-C, which is handled before this returns."""
     signal.raise_signal(signal.SIGINT)
 
 
-def blow() -> None:
-    raise Struck
+# As a signal from outside, it is noted between two bytecodes, and Python calls the handler where it looks
+# next, such as at the end of the call at hand.
+from_outside = partial(interrupt_main, signal.SIGINT)
+
+
+class Strike:
+    """*act* before the *step*-th line that the calling thread runs in files of *places*.
+
+    Args:
+        step: 1 for the first line.
+        places: What the names of these files begin with.
+        act: What strikes.
+        spared: What the names of files end with that are not counted.
+        opcodes: Count bytecodes in place of lines.
+        returns: Count returns, too, but those of generators: what is raised there may be lost.
+    """
+
+    def __init__(
+        self,
+        step: int,
+        *places: str,
+        act: Callable[[], object] = from_outside,
+        spared: tuple[str, ...] = (),
+        opcodes: bool = False,
+        returns: bool = False,
+    ) -> None:
+        self.left = step
+        self.struck = ""  # where: file and line
+        self._places, self._spared = places, spared
+        self._opcodes, self._returns = opcodes, returns
+        self._passes = () if act is from_outside else UNCALLED
+        self._before: Any = None
+        # To look up a key that is missing acts, and is no call: Python does not look for signals until the
+        # trace function has returned.
+        self._acts: Any = defaultdict(act)
+
+    def begin(self) -> None:
+        """Count from now on what frames run that are entered from now on."""
+        sys.settrace(self._trace)
+
+    def _trace(self, frame: Any, event: str, arg: object) -> Any:
+        name = frame.f_code.co_filename
+        if not name.startswith(self._places) or name.endswith(self._spared):
+            return None
+        frame.f_trace_opcodes = self._opcodes
+        if event == "opcode":
+            self.left -= 1
+        elif event == "line":
+            line = linecache.getline(name, frame.f_lineno).lstrip()
+            self.left -= not (self._opcodes or line.startswith(self._passes))
+        elif event == "return":
+            self.left -= self._returns and not frame.f_code.co_flags & CO_GENERATOR
+        if not self.left and not self.struck:
+            self.struck = f"{name}:{frame.f_lineno}"
+            sys.settrace(self._before)  # a second strike is another test
+            self._acts[0]
+        return self._trace
+
+    def within(self, call: Callable[[], object]) -> None:
+        """Make *call*.  Whatever it raises is raised."""
+        self._before = sys.gettrace()
+        self.begin()
+        try:
+            call()
+        finally:
+            sys.settrace(self._before)
 
 
 def strike(
     step: int,
     call: Callable[[], Any],
     act: Callable[[], object] = blow,
-    spared: Collection[str] = (),
     files: tuple[str, ...] = (PACKAGE,),
-    returns: bool = False,
-) -> bool:
-    """Make *call*, and *act* before the *step*-th line in *files* that runs; False if it took fewer lines.
+    **options: Any,
+) -> str:
+    """Make *call*, and strike; return where, or "" if it took fewer steps.  See `Strike`.
 
-    Args:
-        step: 1 for the first line.
-        call: What is made; a `Struck`, Ctrl-C or TimeoutError that it raises is expected.
-        act: What strikes.
-        spared: Names of files that are not counted.
-        files: What the names of the others begin with.
-        returns: Count returns, too, but those of generators: what is raised there may be lost.
+    A `Struck`, Ctrl-C or TimeoutError that *call* raises is expected.
     """
-    left = step
+    strike = Strike(step, *files, act=act, **options)
+    with suppress(Struck, KeyboardInterrupt, TimeoutError):
+        strike.within(call)
+    return strike.struck
 
-    def trace(frame: Any, event: str, arg: object) -> Any:
-        nonlocal left
-        code = frame.f_code
-        if not code.co_filename.startswith(files) or Path(code.co_filename).name in spared:
-            return None
-        if event == "line":
-            line = linecache.getline(code.co_filename, frame.f_lineno).lstrip()
-            left -= not line.startswith(UNCALLED)
-        elif event == "return" and returns:
-            left -= not code.co_flags & CO_GENERATOR
-        if left == 0:
-            left = -1
-            sys.settrace(before)
-            act()
-        return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        with suppress(Struck, KeyboardInterrupt, TimeoutError):
-            call()
-    finally:
-        sys.settrace(before)
-    return left <= 0
+class Step:
+    """A round of a test: *number* is the step at which its call is struck, and *struck* where that was."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.struck = ""
+
+    def __repr__(self) -> str:
+        return f"step {self.number}, {self.struck}"
+
+    def strike(
+        self, call: Callable[[], Any], act: Callable[[], object] = press_ctrl_c, **options: Any
+    ) -> None:
+        self.struck = strike(self.number, call, act, **options)
+
+
+def each_step(least: int, first: int = 1) -> Iterator[Step]:
+    """Yield a `Step` for each round of a test, later by one each time, until a call takes fewer steps.
+
+    Raises:
+        AssertionError: The first *least* steps were too many: nothing was struck.
+    """
+    step = Step(first)
+    while True:
+        yield step
+        if not step.struck:
+            break
+        step.number += 1
+    assert step.number > least, step
 
 
 def submit_in(group: Any, queue: Queue, fn: Any, *args: Any) -> object:

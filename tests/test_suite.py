@@ -17,7 +17,6 @@ ROOT = Path(__file__).parent.parent
 # Each sends SIGINT to itself, or starts a program that does.
 INTERRUPTED = [
     "tests/core/test_exit.py::test_interrupted_with_block",
-    "tests/core/test_exit.py::test_interrupted_at_the_end_of_a_with_block",
     "tests/limits/test_pending_limit.py::test_ctrl_c_while_blocked_leaves_nothing_behind",
 ]
 

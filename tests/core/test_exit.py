@@ -11,9 +11,9 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -21,7 +21,7 @@ import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import abandon, core_of, lock_of, pool_of, process, state, state_of
 from marks import slow_but
-from programs import Outcome, forks, run
+from programs import forks, run
 from threads import beside
 
 from smqexec import Queue, Scheduler, checkpoint
@@ -88,18 +88,23 @@ def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
 @pytest.mark.parametrize("block", ["Queue(1)", "Scheduler() as scheduler, Queue(scheduler, 1)"])
-def test_interrupted_with_block(block: str) -> None:
-    """Pending tasks are cancelled, the block waits for running tasks, and then the program ends."""
+@pytest.mark.parametrize("ended", [False, True])
+def test_interrupted_with_block(block: str, ended: bool) -> None:
+    """In the block and at its end: pending tasks are cancelled, and the block waits for running tasks."""
     outcome = run(
         """
         gate = Gate()
+        def interrupt():
+            until(lambda: not ENDED or watchers_of(queue.scheduler))
+            # Once: a second Ctrl-C leaves at once.
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         with WITH as queue:
             queue.submit(gate).add_done_callback(lambda _: say("ran"))
             gate.wait_entered()
             queue.submit(say, "pending").add_done_callback(lambda _: gate.open())
-            signal.raise_signal(signal.SIGINT)
-            time.sleep(DEADLINE)
-        """.replace("WITH", block),
+            threading.Thread(target=interrupt).start()
+            time.sleep(0 if ENDED else DEADLINE)
+        """.replace("WITH", block).replace("ENDED", str(ended)),
         code=-signal.SIGINT,
     )
     assert outcome.lines == ["ran"]
@@ -156,41 +161,26 @@ def test_submitting_while_exiting() -> None:
 # A stopped scheduler
 
 
-def warnings(outcome: Outcome) -> list[str]:
-    return outcome.errors.splitlines()
+def cancelling(tasks: str) -> str:
+    return f"cancelling {tasks} at exit: the scheduler is stopped\n"
 
 
-def test_stopped_scheduler_cancels_what_is_pending() -> None:
+def test_stopped_scheduler_cancels_what_is_pending_and_lets_running_tasks_finish() -> None:
     outcome = run("""
-        scheduler = Scheduler(stopped=True)
-        one, two = Queue(scheduler, 1), Queue(scheduler, 1)
-        tasks = [one.submit(say, "ran"), two.submit(say, "ran")]
-        tasks.append(two.submit(abs, tasks[0]))
-        for task in tasks:
-            task.add_done_callback(lambda task: say("cancelled", task.cancelled()))
-    """)
-    assert outcome.lines == ["cancelled True"] * 3
-    assert warnings(outcome) == ["cancelling 3 pending tasks at exit: the scheduler is stopped"]
-
-
-def test_stopped_scheduler_lets_running_tasks_finish() -> None:
-    outcome = run("""
-        gate = Gate()
         scheduler = Scheduler()
-        queue = Queue(scheduler, 1)
-        def running():
-            gate.enter()
-            at_exit()
-            say("finished")
-        held = queue.submit(running)
+        one, two = Queue(scheduler, 1), Queue(scheduler, 1)
+        gate = Gate()
+        running = one.submit(lambda: say(gate.enter() or at_exit("finished")))
         gate.wait_entered()
         scheduler.stop()
-        queue.submit(say, held)
-        queue.submit(say, Future())
+        tasks = [one.submit(say, "ran"), two.submit(say, running), two.submit(say, Future())]
+        tasks.append(one.submit(abs, tasks[1]))
+        for task in tasks:
+            task.add_done_callback(lambda task: say("cancelled", task.cancelled()))
         gate.open()
     """)
-    assert outcome.lines == ["finished"]
-    assert warnings(outcome) == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
+    assert sorted(outcome.lines) == [*["cancelled True"] * 4, "finished"]
+    assert outcome.errors == cancelling("4 pending tasks")
 
 
 def test_stopped_scheduler_without_pending_tasks_says_nothing() -> None:
@@ -214,7 +204,7 @@ def test_task_stops_the_scheduler_during_exit() -> None:
         pending[0].add_done_callback(lambda task: say(task.cancelled()))
     """)
     assert outcome.lines == ["True"]
-    assert warnings(outcome) == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
+    assert outcome.errors == cancelling("2 pending tasks")
 
 
 def test_thread_stops_the_scheduler_during_exit() -> None:
@@ -228,7 +218,7 @@ def test_thread_stops_the_scheduler_during_exit() -> None:
         threading.Thread(target=stop).start()
     """)
     assert outcome.lines == []
-    assert warnings(outcome) == ["cancelling 1 pending task at exit: the scheduler is stopped"]
+    assert outcome.errors == cancelling("1 pending task")
 
 
 @pytest.mark.parametrize("order", ["", "queues.reverse()"])
@@ -244,7 +234,7 @@ def test_task_waits_for_one_of_a_stopped_scheduler(order: str) -> None:
     """)
     assert "True" in outcome.lines
     assert len(outcome.lines) == 2
-    assert warnings(outcome) == ["cancelling 1 pending task at exit: the scheduler is stopped"]
+    assert outcome.errors == cancelling("1 pending task")
 
 
 # Fork
@@ -275,15 +265,21 @@ def test_child_makes_queues_of_its_own() -> None:
 
 @forks
 def test_child_cannot_use_an_inherited_queue() -> None:
+    """Nor wait for room in it."""
     outcome = run("""
         gate = Gate()
-        queue = Queue(1)
+        queue, full = Queue(1), Queue(1, max_pending=1)
+        queues = [queue, full, Queue(1, in_order=True), Queue(inline=True)]
         done, held, pending = queue.submit(int), queue.submit(gate), queue.submit(int)
         outside = Future()
         waiting = queue.submit(say, outside)
-        gate.wait_entered()
+        full.submit(gate)
+        gate.wait_entered(2)
+        full.submit(say, "full")
         def child():
-            say(error_of(queue.submit, int))
+            for each in queues:
+                say(error_of(each.submit, int))
+                say(error_of(each.try_submit, int))
             say(error_of(queue.submit, str, held))
             say(error_of(pending.result))
             say(error_of(Queue(1).submit, str, pending))
@@ -293,50 +289,40 @@ def test_child_cannot_use_an_inherited_queue() -> None:
             outside.set_result("in the child")
             queue.shutdown(cancel_futures=True)
             say(error_of(queue.submit, int))
+            say(Queue(inline=True, max_pending=1).submit(int).result())
         say("code", in_child(child))
         outside.set_result("in the parent")
         gate.open()
     """)
-    assert outcome.lines == [
-        *[FORKED] * 4, "0 False False False", FORKED, "code 0", "in the parent"
-    ]  # fmt: skip
+    child, parent = outcome.lines[:14], outcome.lines[14:]
+    assert child == [*[FORKED] * 11, "0 False False False", FORKED, "0"]
+    assert sorted(parent) == ["code 0", "full", "in the parent"]
     assert outcome.errors == ""
 
 
 @forks
-def test_child_leaves_an_inherited_with_block() -> None:
-    outcome = run("""
-        gate = Gate()
-        with Scheduler() as scheduler, Queue(scheduler, 1) as queue:
-            held = queue.submit(gate, "x")
-            queue.submit(say, held)
-            gate.wait_entered()
-            pid = os.fork()
-            if pid:
-                say("code", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-                gate.open()
-            else:
-                limit(10)
-        say("child" if pid == 0 else "parent")
-    """)
-    assert outcome.lines == ["child", "code 0", "x", "parent"]
-
-
-@forks
-def test_child_exits_although_the_parent_has_pending_tasks() -> None:
+def test_child_leaves_an_inherited_with_block_and_exits() -> None:
+    """Although the parent has pending tasks."""
     outcome = run("""
         gate = Gate()
         queue, stopped = Queue(2), Queue(1)
         stopped.scheduler.stop()
-        held = [stopped.submit(int)]
-        first = queue.submit(gate, "ran")
-        queue.submit(say, first)
-        gate.wait_entered()
-        say("code", in_child(lambda: None))
-        gate.open()
-        stopped.scheduler.resume()
+        kept = [stopped.submit(int)]
+        queue.submit(say, queue.submit(gate, "x"))
+        with Scheduler() as scheduler, Queue(scheduler, 1) as inner:
+            inner.submit(say, inner.submit(gate, "y"))
+            gate.wait_entered(2)
+            pid = os.fork()
+            if pid:
+                say("code", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                gate.open()
+                stopped.scheduler.resume()
+            else:
+                limit(10)
+        say("child" if pid == 0 else "parent")
     """)
-    assert outcome.lines == ["code 0", "ran"]
+    assert outcome.lines[:2] == ["child", "code 0"]
+    assert sorted(outcome.lines[2:]) == ["parent", "x", "y"]
     assert outcome.errors == ""
 
 
@@ -450,16 +436,17 @@ def test_fork_inside_a_task_that_is_nested_in_a_wait_for_all() -> None:
 
 def finish(scheduler: Scheduler) -> None:
     """Do what the exit hook does, in another thread, with a deadline."""
-    thread = threading.Thread(target=finishing, args=(scheduler,), daemon=True)
-    thread.start()
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
+    ending = core_of(scheduler).ending
+    beside(lambda: (ending.close_at_exit(), ending.cancel_held(), ending.finish_at_exit())).result(DEADLINE)
 
 
-def finishing(scheduler: Scheduler) -> None:
-    core_of(scheduler).ending.close_at_exit()
-    core_of(scheduler).ending.cancel_held()
-    core_of(scheduler).ending.finish_at_exit()
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> Scheduler:
+    """A scheduler, the only one that the hooks know of."""
+    scheduler = Scheduler()
+    monkeypatch.setattr(process, "schedulers", {core_of(scheduler)})
+    monkeypatch.setattr(state.State, "exiting", False)
+    return scheduler
 
 
 def test_stop_while_the_hook_cancels_warns_only_once() -> None:
@@ -515,7 +502,9 @@ def test_pending_and_paused_tasks_are_cancelled_at_exit(caplog: pytest.LogCaptur
     assert caplog.messages == ["cancelling 2 pending tasks at exit: the scheduler is stopped"]
 
 
-def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scheduler_that_is_freed_as_the_hooks_go_over_all(
+    alone: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By another thread: before CPython 3.14 a WeakSet can't be gone through meanwhile."""
 
     class Shrinking(WeakSet[Any]):
@@ -528,13 +517,12 @@ def test_scheduler_that_is_freed_as_the_hooks_go_over_all(monkeypatch: pytest.Mo
                 if first:
                     raise RuntimeError("Set changed size during iteration")
 
-    with Scheduler() as scheduler:
-        monkeypatch.setattr(process, "schedulers", Shrinking([core_of(scheduler)]))
-        monkeypatch.setattr(state.State, "exiting", False)
-        queue = Queue(scheduler, 1)
-        process._at_exit()
-        with pytest.raises(RuntimeError, match="cannot schedule new futures after interpreter shutdown"):
-            queue.submit(int)
+    monkeypatch.setattr(process, "schedulers", Shrinking([core_of(alone)]))
+    queue = Queue(alone, 1)
+    process._at_exit()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after interpreter shutdown"):
+        queue.submit(int)
+    alone.shutdown()
 
 
 def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
@@ -551,19 +539,13 @@ def test_abandoned_scheduler_needs_no_lock_that_was_held() -> None:
     pool = pool_of(queue)
     pool._shutdown_lock.acquire()
     abandon(scheduler)
-    with pytest.raises(RuntimeError, match="the queue was made before the fork"):
-        queue.submit(int)
-    with pytest.raises(RuntimeError, match="the queue was made before the fork"):
-        closed.submit(int)
-    with pytest.raises(RuntimeError, match="the queue was made before the fork"):
-        held.result(DEADLINE)
-    with Queue(1) as own, pytest.raises(RuntimeError, match="made before the fork"):
-        own.submit(abs, pending)
+    calls = [partial(each.submit, abs, pending) for each in (queue, closed, Queue(1))]
+    for call in (*calls, partial(held.result, DEADLINE), partial(scheduler.wait, DEADLINE)):
+        with pytest.raises(RuntimeError, match="the queue was made before the fork"):
+            call()
     outside.set_result(1)
     scheduler.stop()
     scheduler.resume()
-    with pytest.raises(RuntimeError, match="the queue was made before the fork"):
-        scheduler.wait(DEADLINE)
     assert not waiting.done()
     assert not pending.cancel()
     assert not pending.promote()
@@ -588,14 +570,22 @@ def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler() -> None:
     assert state_of(queue).done == 0 and not task.done()
 
 
-def test_future_that_ends_makes_nothing_ready_in_an_abandoned_scheduler() -> None:
+def test_abandoned_scheduler_starts_nothing() -> None:
+    """No future that ends makes a task ready, no resume starts a thread, and no task is a dependency."""
     scheduler = Scheduler(stopped=True)
     outside: Future[int] = Future()
     queue = Queue(scheduler, 1)
     queue.submit(str, outside)
+    task = queue.submit(int)
     abandon(scheduler)
     outside.set_result(1)
-    assert (state_of(queue).waiting, state_of(queue).ready) == (1, 0)
+    scheduler.resume()
+    assert (state_of(queue).waiting, state_of(queue).ready) == (1, 1)
+    assert not queue._threads
+    with Queue(1) as own, pytest.raises(RuntimeError, match="before the fork"):
+        own.submit(str, task)
+    with pytest.raises(RuntimeError, match="before the fork"):
+        Queue(scheduler, 1).submit(int)
 
 
 def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_pool() -> None:
@@ -605,39 +595,15 @@ def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_poo
         beside(queue.shutdown).result(DEADLINE)
 
 
-def test_resume_of_an_abandoned_scheduler_starts_no_threads() -> None:
-    scheduler = Scheduler(stopped=True)
-    queue = Queue(scheduler, 1)
-    queue.submit(int)
-    abandon(scheduler)
-    scheduler.resume()
-    assert not queue._threads
-
-
-def test_task_of_the_parent_is_no_dependency() -> None:
-    """In a forked child, where its end is never published."""
-    abandoned = Scheduler(stopped=True)
-    task = Queue(abandoned, 1).submit(int)
-    abandon(abandoned)
-    with Queue(1) as queue, pytest.raises(RuntimeError, match="before the fork"):
-        queue.submit(str, task)
-    with pytest.raises(RuntimeError, match="before the fork"):
-        Queue(abandoned, 1).submit(int)
-
-
-# In this process
-
-
 @pytest.mark.parametrize("where", ["before", "before our hook", "while it waits"])
-def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    scheduler = Scheduler()
-    queue = Queue(scheduler, 1)
+def test_interrupted_exit_cancels_what_is_pending(
+    where: str, alone: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(alone, 1)
     gate, held = occupy(queue)
     pending = queue.submit(int)
     pending.add_done_callback(lambda _: gate.open())
-    monkeypatch.setattr(process, "schedulers", {core_of(scheduler)})
-    monkeypatch.setattr(state.State, "exiting", False)
-    finish = core_of(scheduler).ending.finish_at_exit
+    finish = core_of(alone).ending.finish_at_exit
     raised: list[int] = []
 
     def interrupted() -> None:
@@ -646,14 +612,14 @@ def test_interrupted_exit_cancels_what_is_pending(where: str, monkeypatch: pytes
             raise KeyboardInterrupt
         finish()
 
-    monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
+    monkeypatch.setattr(core_of(alone).ending, "finish_at_exit", interrupted)
     last = KeyboardInterrupt if where == "before" else ValueError
     monkeypatch.setattr(sys, "last_type", last, raising=False)
     if where != "before our hook":
         process._at_exit()
     process._at_exit_if_interrupted()
     assert pending.cancelled() and held.done()
-    scheduler.shutdown()
+    alone.shutdown()
 
 
 @forks
@@ -698,31 +664,6 @@ def test_ctrl_c_at_any_line_of_the_exit(third: int) -> None:
     assert int(steps) > 100
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends itself a signal")
-@pytest.mark.parametrize("block", ["Queue(1)", "Scheduler() as scheduler, Queue(scheduler, 1)"])
-def test_interrupted_at_the_end_of_a_with_block(block: str) -> None:
-    """As in the block: pending tasks are cancelled, and the block waits for running tasks."""
-    outcome = run(
-        """
-        gate = Gate()
-        def interrupt():
-            until(lambda: watchers_of(scheduler))
-            # Once: a second Ctrl-C leaves at once.
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        with WITH as queue:
-            scheduler = queue.scheduler
-            queue.submit(gate).add_done_callback(lambda _: say("ran"))
-            gate.wait_entered()
-            pending = queue.submit(say, "pending")
-            pending.add_done_callback(lambda _: gate.open())
-            threading.Thread(target=interrupt).start()
-        """.replace("WITH", block),
-        code=-signal.SIGINT,
-    )
-    assert outcome.lines == ["ran"]
-    assert "KeyboardInterrupt" in outcome.errors
-
-
 def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
     """As with Ctrl-C in its wait, but without a signal."""
 
@@ -744,18 +685,17 @@ def test_interrupted_shutdown_at_the_end_of_a_with_block() -> None:
     assert held.result(0) == "ran"
 
 
-def test_second_interruption_of_the_exit_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_interruption_of_the_exit_leaves_at_once(
+    alone: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As in the standard library; the last hook does not wait then either."""
-    monkeypatch.setattr(state.State, "exiting", False)
-    scheduler = Scheduler()
-    monkeypatch.setattr(process, "schedulers", {core_of(scheduler)})
     asked: list[int] = []
 
     def interrupted() -> None:
         asked.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(core_of(scheduler).ending, "finish_at_exit", interrupted)
+    monkeypatch.setattr(core_of(alone).ending, "finish_at_exit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         process._at_exit()
     process._at_exit_if_interrupted()
@@ -795,23 +735,3 @@ def test_queue_without_threads_at_exit() -> None:
         held.add_done_callback(lambda task: say("cancelled", task.cancelled()))
     """)
     assert sorted(outcome.lines) == ["cancelled True", "done"]
-
-
-@forks
-def test_child_of_a_queue_with_little_room() -> None:
-    """Its submit raises, and does not wait."""
-    outcome = run("""
-        gate = Gate()
-        queues = [Queue(1, max_pending=1), Queue(1, in_order=True), Queue(inline=True)]
-        queue = queues[0]
-        gate.hold(queue)
-        queue.submit(say, "pending")
-        def child():
-            for queue in queues:
-                say(error_of(queue.submit, int))
-                say(error_of(queue.try_submit, int))
-            say(Queue(inline=True, max_pending=1).submit(int).result())
-        say("code", in_child(child))
-        gate.open()
-    """)
-    assert outcome.lines == [FORKED] * 6 + ["0", "code 0", "pending"]

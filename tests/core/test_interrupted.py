@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +27,8 @@ from internals import (
     submission,
 )
 from marks import slow_but
-from strikes import PACKAGE, SUBMITS, Strike, Struck, press_ctrl_c, strike, submit_in
+from outcomes import nothing
+from strikes import SUBMITS, Struck, blow, each_step, from_outside, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
 
 from smqexec import Queue, Resource, Scheduler, number_of_results
@@ -46,7 +48,7 @@ def test_submit_interrupted_at_every_line(
     name: str, order: str, started: bool, options: dict[str, Any]
 ) -> None:
     """The task leaves no entry in the order, no barrier, and no place taken of a pending limit."""
-    for step in range(1, 10_000):
+    for step in each_step(30):
         gate, outside = Gate(), Future[int]()
         with planned(2, order=order) as (scheduler, other):
             queue = Queue(scheduler, 1, **options)
@@ -58,9 +60,7 @@ def test_submit_interrupted_at_every_line(
                 before = [queue.submit(lambda x: ran.append(1) or x, held)]  # noqa: B023
                 before.append(queue.submit(str, other.submit(lambda x: x, held)))
                 foreign = queue.submit(str, outside)
-                if not strike(step, lambda: SUBMITS[name](queue, held, outside), press_ctrl_c):  # noqa: B023
-                    assert step > 30, "nothing was struck"
-                    return
+                step.strike(lambda: SUBMITS[name](queue, held, outside))  # noqa: B023
                 check_order(scheduler)
                 limit = state_of(queue).pending_limit
                 assert limit is None or not limit._reserved, step
@@ -73,13 +73,12 @@ def test_submit_interrupted_at_every_line(
             assert scheduler.wait(DEADLINE), step
             assert ran == [1, 2] or not state_of(queue).in_order
             assert not outside_of(scheduler), step
-    raise AssertionError("too many steps")
 
 
 @pytest.mark.parametrize("name", slow_but(["two", "failed"], [*SUBMITS, "failed"]))
 def test_observers_hear_of_the_end_of_each_interrupted_submit(name: str) -> None:
     """Once; and of no end if they were not told of the submit."""
-    for step in range(1, 10_000):
+    for step in each_step(30):
         gate, outside = Gate(), Future[int]()
         with planned(1, 2) as (scheduler, queue, other):
             submitted: list[Any] = []
@@ -90,86 +89,76 @@ def test_observers_hear_of_the_end_of_each_interrupted_submit(name: str) -> None
             assert failed.exception(DEADLINE)
             scheduler.observe(lambda event: lists.get(event.kind, []).append(event.task))  # noqa: B023
             submits = {**SUBMITS, "failed": lambda *_: queue.submit(int, failed)}  # noqa: B023
-            struck = strike(step, lambda: submits[name](queue, held, outside), press_ctrl_c)  # noqa: B023
+            step.strike(lambda: submits[name](queue, held, outside))  # noqa: B023
             gate.open()
             outside.set_result(1)
             assert scheduler.wait(DEADLINE), step
         assert [task for task in ended if task is not held] == submitted, step  # that of held came before
         assert all("Task at" in repr(task) for task in ended)
-        if not struck:
-            assert step > 30, "nothing was struck"
-            return
-    raise AssertionError("too many steps")
+
+
+@pytest.fixture
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Call it with a scheduler: once its next task is added, *acts* are called, and Ctrl-C strikes."""
+
+    def arm(scheduler: Scheduler, *acts: Callable[[], object]) -> None:
+        add = core_of(scheduler).add_node
+
+        def struck_add(*args: Any) -> None:
+            add(*args)
+            monkeypatch.undo()
+            for act in acts:
+                act()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(core_of(scheduler), "add_node", struck_add)
+
+    return arm
 
 
 @pytest.mark.parametrize("order", slow_but("newest", ["newest", "oldest"]))
-def test_submit_interrupted_twice(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_interrupted_twice(order: str, interrupting: Any) -> None:
     """The second Ctrl-C does not prevent the repair after the first one, nor let others see the damage."""
-    step, struck = 0, True
-    while struck:
-        step += 1
+    for step in each_step(40):
         gate = Gate()
         with planned(1, order=order) as (scheduler, queue):
             try:
                 held = gate.hold(queue, "held")
                 before = [queue.submit(abs, i) for i in range(3)]
-                admit = core_of(scheduler).add_node
-
-                def struck_admit(*args: Any) -> None:
-                    admit(*args)  # noqa: B023
-                    monkeypatch.undo()
-                    raise KeyboardInterrupt
-
-                monkeypatch.setattr(core_of(scheduler), "add_node", struck_admit)
-                struck = strike(step, lambda: queue.submit(int), press_ctrl_c)
-                monkeypatch.undo()
-                assert lock_of(scheduler).acquire(timeout=DEADLINE)
-                try:
-                    check_order(scheduler)
-                    assert state_of(queue).ready == len(before), step
-                finally:
-                    lock_of(scheduler).release()
+                interrupting(scheduler)
+                step.strike(lambda: queue.submit(int))
+                check_order(scheduler)
+                assert state_of(queue).ready == len(before), step
             finally:
                 gate.open()
             assert [task.result(DEADLINE) for task in [held, *before]] == ["held", 0, 1, 2], step
             assert scheduler.wait(DEADLINE), step
-    assert step > 40
 
 
-def test_submit_interrupted_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_interrupted_where_no_thread_can_be_started(
+    interrupting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The interrupted thread withdraws the task itself."""
-    gate = Gate()
 
     def no_thread(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
-    with planned(1) as (scheduler, queue):
-        try:
-            held = gate.hold(queue, "held")
-            before = queue.submit(abs, -2)
-            admit = core_of(scheduler).add_node
-
-            def interrupted_admit(*args: Any) -> None:
-                admit(*args)
-                raise KeyboardInterrupt
-
-            with monkeypatch.context() as patches:
-                patches.setattr(core_of(scheduler), "add_node", interrupted_admit)
-                patches.setattr(submission, "start_new_thread", no_thread)
-                with pytest.raises(KeyboardInterrupt):
-                    queue.submit(int)
-            assert not lock_of(scheduler)._is_owned()
-            check_order(scheduler)
-            assert state_of(queue).ready == 1
-        finally:
-            gate.open()
-        assert [held.result(DEADLINE), before.result(DEADLINE)] == ["held", 2]
+    with planned(1, stopped=True) as (scheduler, queue):
+        before = queue.submit(abs, -2)
+        interrupting(scheduler, partial(monkeypatch.setattr, submission, "start_new_thread", no_thread))
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(int)
+        monkeypatch.undo()
+        assert not lock_of(scheduler)._is_owned()
+        check_order(scheduler, [before])
+        scheduler.resume()
+        assert before.result(DEADLINE) == 2
 
 
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_submit_interrupted_again_as_the_thread_is_started_that_withdraws_the_task(
-    begun: bool, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    begun: bool, error: type[BaseException], interrupting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task is withdrawn once, and the lock is released."""
     with planned(1, stopped=True) as (scheduler, queue):
@@ -183,20 +172,14 @@ def test_submit_interrupted_again_as_the_thread_is_started_that_withdraws_the_ta
                 start(*args)
             raise error
 
-        def struck_admit(*_: object) -> None:
+        def arm() -> None:
             monkeypatch.setattr(submission, "start_new_thread", struck_start)
-            raise KeyboardInterrupt
+            monkeypatch.setattr(recovery, "_undo", lambda *args: (withdrawals.append(True), undo(*args))[1])
 
-        def noted_undo(*args: Any) -> Any:
-            withdrawals.append(True)
-            return undo(*args)
-
-        monkeypatch.setattr(recovery, "_undo", noted_undo)
-        monkeypatch.setattr(core_of(scheduler), "add_node", struck_admit)
+        interrupting(scheduler, arm)
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int)
         assert not lock_of(scheduler)._is_owned()
-        monkeypatch.undo()
         assert withdrawals == [True]
         scheduler.resume()
         assert before.result(DEADLINE) == 1
@@ -205,33 +188,23 @@ def test_submit_interrupted_again_as_the_thread_is_started_that_withdraws_the_ta
 
 def test_first_submit_of_a_queue_interrupted_at_every_line() -> None:
     """A thread that was to be started is not counted on."""
-    step, struck = 0, True
-    while struck:
-        step += 1
+    for step in each_step(20):
         with planned(1) as (scheduler, queue):
-            struck = strike(step, lambda: queue.submit(int), press_ctrl_c)
+            step.strike(lambda: queue.submit(int))
             assert queue.submit(abs, 1).result(DEADLINE) == 1, step
             assert scheduler.wait(DEADLINE), step
-    assert step > 20
 
 
-def test_submit_interrupted_while_an_earlier_worker_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submit_interrupted_while_an_earlier_worker_has_not_begun(interrupting: Any) -> None:
     """The repair removes that worker, and starts another one."""
     gate = Gate()
-    with planned() as (scheduler,):
-        queue = Queue(scheduler, 1, "slow", gate.enter)
+    with planned() as (scheduler,), Queue(scheduler, 1, "slow", gate.enter) as queue:
         before = queue.submit(abs, -1)
-
-        def struck_add(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(core_of(scheduler), "add_node", struck_add)
+        interrupting(scheduler)
         with pytest.raises(KeyboardInterrupt):
             queue.submit(int)
-        monkeypatch.undo()
         gate.open()
         assert before.result(DEADLINE) == 1
-        queue.shutdown()
 
 
 def test_submit_interrupted_when_its_task_runs_already(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,9 +250,9 @@ def test_interrupted_member_of_a_group_and_its_group() -> None:
         for number in range(3):
             submit_in(group, queue, order.append, number)
         newer = queue.submit(order.append, 9)
-        step = 1
-        while strike(step, lambda: submit_in(group, queue, order.append, 3), press_ctrl_c):
-            step += 7
+        for step in each_step(30):
+            step.strike(lambda: submit_in(group, queue, order.append, 3))
+            step.number += 6
             newer.promote()
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
@@ -301,10 +274,8 @@ def test_promoted_tasks_stay_promoted() -> None:
 
 def test_future_that_refuses_a_callback() -> None:
     """A future of another library that raises as it is asked to tell: nothing was submitted."""
-
-    scheduler = Scheduler()
     outside: Future[int] = Future()
-    with Queue(scheduler, 1) as queue:
+    with planned(1) as (scheduler, queue):
         other = queue.submit(str, outside)
         with pytest.raises(ValueError, match="no callbacks here"):
             queue.submit(str, Refusing())
@@ -395,7 +366,7 @@ RULES = ["resources", "release", "max_pending", "all", "failed"]
 )
 def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> None:
     """Units, holds and places of pending limits are free once all tasks have ended."""
-    for step in range(1, 10_000):
+    for step in each_step(30):
         disk = Resource("disk", 2)
         gate = Gate()
         with planned(2, order="oldest") as (scheduler, queue):
@@ -413,7 +384,7 @@ def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> N
                     options["release"] = [frame]
                 where = (queue if rule in ("resources", "release") else small).options(**options)
                 after = [fails] if rule == "failed" else []
-                struck = strike(step, lambda: where.submit(max, 1, 2, *after), press_ctrl_c)  # noqa: B023
+                step.strike(lambda: where.submit(max, 1, 2, *after))  # noqa: B023
             finally:
                 gate.open()
             if taken is not None:
@@ -426,10 +397,6 @@ def test_ctrl_c_in_a_submit_with_rules_at_every_line(rule: str, busy: bool) -> N
             both = queue.options(resources={disk: 2}).submit(abs, -5)
             assert both.result(DEADLINE) == 5, step
             check_order(scheduler)
-        if not struck:
-            assert step > 30, "nothing was struck"
-            return
-    raise AssertionError("too many steps")
 
 
 def one(value: Any) -> Any:
@@ -475,31 +442,27 @@ def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
 
     From CPython 3.14 on a signal may strike when ``with`` has taken a lock, and its block has not begun.
     """
-    step, struck = 0, True
-    while struck:
-        step += 1 if step < 250 else 7
+    for step in each_step(20):
+        step.number += 6 if step.number > 250 else 0
         gate, disk = Gate(), Resource("disk", 2)
         with planned(1, 2) as (scheduler, queue, other):
             held = gate.hold(other, "held")
             task = queue.submit(str, held)
-            strike = Strike(step, PACKAGE, opcodes=True)
+            call = partial(CALLS[name], scheduler, queue, task, disk)
             try:
-                with suppress(KeyboardInterrupt, TimeoutError):
-                    strike.within(lambda: CALLS[name](scheduler, queue, task, disk))  # noqa: B023
-                struck = bool(strike.struck)
-                assert not lock_of(scheduler)._is_owned(), strike.struck
-                assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, strike.struck
+                step.strike(call, from_outside, opcodes=True)
+                assert not lock_of(scheduler)._is_owned(), step
+                assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, step
                 scheduler.resume()
                 queue.max_workers = 2
             finally:
                 gate.open()
             both = threading.Barrier(2)
             after = [where.submit(both.wait, DEADLINE) for where in (queue, queue, other, other)]
-            assert sorted(each.result(DEADLINE) for each in after) == [0, 0, 1, 1], strike.struck
+            assert sorted(each.result(DEADLINE) for each in after) == [0, 0, 1, 1], step
             assert task.result(DEADLINE) == "held"
-            assert scheduler.wait(DEADLINE), (strike.struck, scheduler.why())
+            assert scheduler.wait(DEADLINE), (step, scheduler.why())
             assert queue.options(resources={disk: 2}).submit(abs, -1).result(DEADLINE) == 1
-    assert step > 20
 
 
 def test_ctrl_c_at_any_line_of_tasks_that_wait_inline() -> None:
@@ -513,13 +476,11 @@ def test_ctrl_c_at_any_line_of_tasks_that_wait_inline() -> None:
                 tasks.append(queue.submit(abs, -3))  # noqa: B023
                 return tasks[0].result(DEADLINE) + other.submit(abs, -1).result(DEADLINE)  # noqa: B023
 
-            strike = Strike(step, PACKAGE)
-            with suppress(KeyboardInterrupt):
-                strike.within(lambda: tasks.append(queue.submit(outer)))  # noqa: B023
-            assert scheduler.wait(DEADLINE), (strike.struck, scheduler.why())
+            strike(step, lambda: tasks.append(queue.submit(outer)), from_outside)  # noqa: B023
+            assert scheduler.wait(DEADLINE), (step, scheduler.why())
             assert all(task.done() for task in tasks)
             assert queue.submit(abs, -4).result(DEADLINE) + other.submit(abs, -5).result(DEADLINE) == 9
-            assert not searches, strike.struck
+            assert not searches, step
 
 
 ACTS: dict[str, Callable[[Queue, Any, Any], object]] = {
@@ -536,8 +497,7 @@ ACTS: dict[str, Callable[[Queue, Any, Any], object]] = {
 @pytest.mark.parametrize("name", ACTS)
 def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
     """No pending task is lost: each ends with some outcome, and its waiters are woken."""
-
-    for step in range(1 + 3 * (order == "oldest"), 10_000, 6):
+    for step in each_step(10, 1 + 3 * (order == "oldest")):
         gate, outside = Gate(), Future[int]()
         with planned(2, 1, order=order) as (scheduler, queue, other):
             held = [other.submit(gate, "held"), queue.submit(gate), queue.submit(gate)]
@@ -549,8 +509,9 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
             waiting = [beside(end.exception, DEADLINE) for end in ends[1:4:2]]
             act = partial(ACTS[name], queue, root, outside)
             # What strikes a callback before ours has put it off is lost, as any is after set_result.
-            spared = ["interrupts.py", "exclusive.py", "at_end.py"] if name.endswith("outside") else []
-            struck = strike(step, act, press_ctrl_c, spared)
+            spared = ("interrupts.py", "exclusive.py", "at_end.py") if name.endswith("outside") else ()
+            step.strike(act, spared=spared)
+            step.number += 5
             if not outside.done():
                 outside.set_result(1)
             gate.open()
@@ -560,10 +521,6 @@ def test_ctrl_c_at_many_lines(name: str, order: str) -> None:
             assert scheduler.wait(DEADLINE), step
             until(lambda: all(end.done() for end in ends))  # noqa: B023
             check_order(scheduler)
-        if not struck:
-            assert step > 10, "nothing was struck"
-            return
-    raise AssertionError("too many steps")
 
 
 REQUESTS: dict[str, Callable[[Any], object]] = {
@@ -583,7 +540,7 @@ def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
     def film(letters: str) -> Any:
         yield from letters
 
-    for step in range(1, 10_000):
+    for step in each_step(5):
         with planned(1, stopped=True) as (scheduler, queue):
             if name == "part":
                 task: Any = queue.submit(dict, a="a", b="b")
@@ -596,7 +553,7 @@ def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
                 began.set_result(None)  # noqa: B023
                 REQUESTS[name](task)  # noqa: B023
 
-            struck = strike(step, ask, press_ctrl_c)
+            step.strike(ask)
             resumed.result(DEADLINE)
             item = task["b"] if name == "part" else task[1]
             heir = queue.submit(str, item)
@@ -604,48 +561,36 @@ def test_ctrl_c_in_a_request_for_a_part_at_every_line(name: str) -> None:
             assert name == "part" or (len(task), list(task)) == (2, ["a", "b"]), step
             assert scheduler.wait(DEADLINE), step
             assert not outside_of(scheduler)
-        if not struck:
-            assert step > 5, "nothing was struck"
-            return
-    raise AssertionError("too many steps")
 
 
 def test_ctrl_c_at_any_line_of_a_submit_that_gets_no_room() -> None:
     """Its place in the pending limit is free again."""
-    step, struck = 0, True
-    while struck:
-        step += 1
-        scheduler = Scheduler(stopped=True)
-        with scheduler, Queue(scheduler, 1, max_pending=1) as queue:
+    for step in each_step(20):
+        with planned(stopped=True) as (scheduler,), Queue(scheduler, 1, max_pending=1) as queue:
             task = queue.submit(int)
-            strike = Strike(step, PACKAGE)
-            with suppress(KeyboardInterrupt, TimeoutError):
-                strike.within(partial(queue.options(timeout=0).submit, int))
-            struck = bool(strike.struck)
+            step.strike(partial(queue.options(timeout=0).submit, int), from_outside)
             scheduler.resume()
             assert task.result(DEADLINE) == 0
-            assert queue.options(timeout=0).submit(int).result(DEADLINE) == 0, strike.struck
-    assert step > 20
+            assert queue.options(timeout=0).submit(int).result(DEADLINE) == 0, step
 
 
 def test_ctrl_c_is_raised_wherever_it_comes_around_a_callback(caplog: pytest.LogCaptureFixture) -> None:
     """Also just after the callback, before Ctrl-C is masked again."""
-    step, struck = 0, True
-    while struck:
-        step += 1
+    for step in each_step(20):
         with planned(1, stopped=True) as (_, queue):
             task = queue.submit(int)
-            called: list[Any] = []
-            task.add_done_callback(called.append)
-            task.add_done_callback(called.append)
-            strike = Strike(step, _interrupts.__file__)
-            raised = False
-            try:
-                struck = strike.within(task.cancel)
-            except KeyboardInterrupt:
-                raised = True
-            assert raised == struck, strike.struck
-    assert step > 20
+            task.add_done_callback(nothing)
+            task.add_done_callback(nothing)
+            raised: list[type[BaseException]] = []
+
+            def cancel() -> None:
+                try:
+                    task.cancel()  # noqa: B023
+                except BaseException as error:
+                    raised.append(type(error))  # noqa: B023
+
+            step.strike(cancel, from_outside, files=(_interrupts.__file__,))
+            assert raised == [KeyboardInterrupt] * bool(step.struck), step
     assert not caplog.records
 
 
@@ -692,54 +637,13 @@ def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> N
         pass
 
 
-class Struck3_14:
-    """A lock that raises after it was taken, as CPython 3.14 may raise Ctrl-C, also in a ``with``."""
-
-    def __init__(self, lock: Any) -> None:
-        self._lock = lock
-        self.strikes = 1
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._lock, name)
-
-    def acquire(self, blocking: bool = True) -> bool:
-        taken: bool = self._lock.acquire(blocking)
-        here = threading.current_thread() is threading.main_thread()
-        if self.strikes and here and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            self.strikes -= 1
-            raise KeyboardInterrupt
-        return taken
-
-    __enter__ = acquire
-
-    def __exit__(self, *error: object) -> None:
-        self._lock.release()
-
-
-def test_ctrl_c_between_with_and_its_block() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        core_of(scheduler).lock = Struck3_14(lock_of(scheduler))
-        with pytest.raises(KeyboardInterrupt):
-            queue.submit(int)
-        assert not lock_of(scheduler)._is_owned()
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE)
-
-
 def test_handler_of_another_signal_raises_while_the_lock_is_awaited() -> None:
     """Ctrl-C was masked for the section, which does not begin."""
 
-    class Ended(BaseException):
-        pass
-
-    class Interrupted(Struck3_14):
-        def acquire(self, blocking: bool = True) -> bool:
-            raise Ended
-
     with planned(1, stopped=True) as (scheduler, queue):
         lock = lock_of(scheduler)
-        core_of(scheduler).lock = Interrupted(lock)
-        with pytest.raises(Ended):
+        core_of(scheduler).lock = SimpleNamespace(acquire=blow, _is_owned=lock._is_owned)
+        with pytest.raises(Struck):
             scheduler.resume()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         core_of(scheduler).lock = lock
