@@ -5,13 +5,12 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures.thread import BrokenThreadPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,42 +102,27 @@ def test_initializer_that_fails_in_the_third_thread(order: str, caplog: pytest.L
         queue.shutdown()
 
 
-ERRORS = [RuntimeError("can't start new thread"), MemoryError()]
-
-
 @pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Exception | None], None]]:
-    """Call it with an error: from then on no thread of a queue named "refused" starts."""
+def refusing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """While it has an error, no thread of a queue named "refused" starts: that is raised."""
     start = threading.Thread.start
-    armed: list[Exception | None] = [None]
+    errors: list[Exception] = []
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name.startswith("refused") and armed[0] is not None:
-            raise armed[0]
+        if errors and thread.name.startswith("refused"):
+            raise errors[0]
         start(thread)
 
-    def arm(error: Exception | None) -> None:
-        armed[0] = error
-
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    yield arm
+    return errors
 
 
-def yielding() -> Any:
+def yielding(*_: object) -> Any:
     yield 1
-
-
-ROUTES = ["returned", "failed", "cancelled", "outside", "value", "missing", "part", "resumed"]
 
 
 def route(name: str, queue: Queue) -> tuple[Any, Callable[[], object]]:
     """Return a future, on which a task of another queue may depend, and a function that ends the future."""
-    gate = Gate()
-
-    def generate() -> Any:
-        gate.enter()
-        yield 1
-
     if name == "outside":
         future: Future[None] = Future()
         return future, lambda: future.set_result(None)
@@ -146,26 +130,19 @@ def route(name: str, queue: Queue) -> tuple[Any, Callable[[], object]]:
         queue.scheduler.stop()
         return 1, queue.scheduler.resume
     if name == "cancelled":
-        task: Any = queue.submit(nothing, Future())
-        return settled(task), task.cancel
-    call = {"value": generate, "missing": generate, "failed": lambda: gate.enter() or fail()}
-    task = queue.submit(call.get(name, lambda: gate.enter() or [1]))
-    gate.wait_entered()
-    needs = {
-        "failed": settled,
-        "value": lambda t: t[0],
-        "missing": lambda t: settled(t[1]),
-        "part": lambda t: t[0],
-    }
-    return needs.get(name, lambda t: t)(task), gate.open
+        pending = queue.submit(nothing, Future())
+        return settled(pending), pending.cancel
+    gate, held = occupy(queue)
+    task: Any = queue.submit(yielding if name == "value" else lambda _: [1], held)
+    return task if name == "returned" else task[0], gate.open
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("name", ROUTES)
-def test_no_thread_for_what_becomes_ready(name: str, error: Exception, refusing: Any, caplog: Any) -> None:
-    with planned(2) as (scheduler, queue):
+@pytest.mark.parametrize("name", ["returned", "cancelled", "outside", "value", "part", "resumed"])
+def test_no_thread_for_what_becomes_ready(name: str, refusing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    error = RuntimeError("can't start new thread")
+    with planned(1) as (scheduler, queue):
         refused = Queue(scheduler, 2, "refused")
-        refusing(error)
+        refusing.append(error)
         need, end = route(name, queue)
         tasks = [refused.submit(nothing, need) for _ in range(3)]
         late = refused.submit(nothing, Future())  # not ready: nothing is wrong with it
@@ -178,7 +155,7 @@ def test_no_thread_for_what_becomes_ready(name: str, error: Exception, refusing:
         assert heir.origin is tasks[0]
         assert "a thread for queue refused" in caplog.text  # it says where
         assert late.cancel()
-        refusing(None)
+        refusing.clear()
         healthy(queue, refused)
 
 
@@ -187,9 +164,9 @@ def test_callback_leaves_what_is_ready_to_a_thread_that_could_not_start_before(r
         refused = Queue(scheduler, 2, "refused")
         gate, other = Gate(), Gate()
         first = gate.hold(refused)
-        refusing(RuntimeError("can't start new thread"))
+        refusing.append(RuntimeError("can't start new thread"))
         second = refused.submit(other.open)
-        refusing(None)
+        refusing.clear()
         # Not `second.result`: that the callback's thread would do itself.
         first.add_done_callback(lambda _: other.enter())
         gate.open()
@@ -585,33 +562,12 @@ def test_future_that_is_completed_twice(first: object, second: object) -> None:
         healthy(queue)
 
 
-class Evasive(Future[Any]):
-    """A future that raises where it is asked for its end."""
-
-    refused = ""
-
-    def cancelled(self) -> bool:
-        if self.refused == "cancelled":
-            raise Broken
-        return super().cancelled()
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        if self.refused == "exception":
-            raise Broken
-        return super().exception(timeout)
-
-    def result(self, timeout: float | None = None) -> Any:
-        if self.refused == "result":
-            raise Broken
-        return super().result(timeout)
-
-
 @pytest.mark.parametrize("refused", ["cancelled", "exception", "result"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_future_that_raises_where_it_is_asked(refused: str, when: str) -> None:
     with planned(1) as (_, queue):
-        future = Evasive()
-        future.refused = refused
+        future: Any = Future()
+        setattr(future, refused, fail)
         if when == "before":
             future.set_result(1)
         task = queue.submit(nothing, future)
@@ -642,37 +598,6 @@ def test_future_that_tells_again_while_it_is_asked_how_it_ended(
         future.complete(error or 1)
         assert task.exception(DEADLINE) is error
         assert not caplog.records
-        healthy(queue)
-
-
-@contextmanager
-def handling(handler: Callable[[], object]) -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, lambda *_: handler())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.parametrize("outcome", [7, Broken("x")], ids=["result", "exception"])
-@pytest.mark.parametrize("lock_is_held", [False, True])
-def test_future_that_a_signal_handler_completes(outcome: Any, lock_is_held: bool) -> None:
-    """Also where the handler interrupts the very thread that holds the scheduler's lock."""
-    future = Sloppy()
-    with planned(1) as (scheduler, queue):
-        task = queue.submit(abs, future)
-        late = queue.submit(lambda _: 1, settled(future))
-        with handling(lambda: (future.complete(outcome), future.complete(outcome))):
-            if lock_is_held:
-                with lock_of(scheduler):
-                    signal.raise_signal(signal.SIGTERM)
-                    assert future.done()
-                    assert not task.done()
-            else:
-                signal.raise_signal(signal.SIGTERM)
-        wait([task], DEADLINE)
-        assert (task.exception() or task.result()) is outcome
-        assert late.result(DEADLINE) == 1
         healthy(queue)
 
 
@@ -726,29 +651,23 @@ BOTTOM: dict[str, Callable[[Scheduler, Queue, Queue, Any], object]] = {
 @pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
 @pytest.mark.parametrize("act", BOTTOM)
 def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """What runs out of frames raises, or not; nothing is left half done."""
+    """What runs out of frames raises, or not; nothing is left half done, and Python's limit is as before."""
+    limit = sys.getrecursionlimit()
     for frames in range(1, 60):
         with planned(1, 2) as (scheduler, queue, other):
             outside: Future[int] = Future()
             need = other.submit(lambda _: [1], outside)
             task = other.submit(lambda found: found, need)
 
-            class Given:
-                def __getattr__(self, name: str, task: Any = task, outside: Any = outside) -> Any:
-                    return outside if name == "outside" else getattr(task, name)
-
-                def __getitem__(self, key: object, task: Any = task) -> Any:
-                    return task[key]
-
-            given: Any = Given() if act == "outside" else task
+            task.outside = outside  # a Future has room for it
             if act in ("result", "exception", "wait", "wait for all"):
                 outside.set_result(0)
             raised: list[type[BaseException]] = []
 
-            def bottom(frames: int = frames, given: Any = given, raised: Any = raised) -> None:
+            def bottom(frames: int = frames, task: Any = task, raised: Any = raised) -> None:
                 def call() -> None:
                     try:
-                        BOTTOM[act](scheduler, queue, other, given)
+                        BOTTOM[act](scheduler, queue, other, task)
                     except BaseException as error:
                         raised.append(type(error))
                         raise
@@ -766,6 +685,7 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
             if not task.cancelled():
                 assert task.result(DEADLINE) == [1], frames
             healthy(queue, other)
+            assert sys.getrecursionlimit() == limit  # what was not lowered at the bottom is by now
 
 
 def test_resume_of_an_inline_queue_at_the_bottom_of_a_recursion() -> None:
@@ -783,46 +703,6 @@ def test_resume_of_an_inline_queue_at_the_bottom_of_a_recursion() -> None:
             assert not ends.not_done, frames
 
 
-# Handlers and finalizers that interrupt the very thread that holds the lock
-
-
-@pytest.mark.parametrize("dependencies", [False, True])
-def test_cancel_in_a_thread_that_holds_the_lock(dependencies: bool) -> None:
-    """The iterator of a `map` cancels in this way if it is collected in the middle of a submit."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(nothing)
-        heir = queue.submit(nothing, task)
-        with core_of(scheduler).exclusive():
-            assert not task.cancel(dependencies=dependencies)
-        until(heir.cancelled)
-        assert task.cancelled()
-        scheduler.resume()
-        healthy(queue)
-
-
-# Python's limit of recursion
-
-
-@pytest.mark.parametrize("act", ["submit", "outside"])
-def test_limit_of_recursion_is_as_before(act: str) -> None:
-    limit = sys.getrecursionlimit()
-    with planned(1) as (scheduler, queue):
-        for frames in range(1, 40):
-            outside: Future[int] = Future()
-            task = queue.submit(abs, outside)
-            task.outside = outside  # a Future has room for it
-
-            def bottom(frames: int = frames, task: Any = task) -> None:
-                at_the_bottom(frames, lambda: settle_down(lambda: BOTTOM[act](scheduler, queue, queue, task)))
-
-            beside(bottom).result(DEADLINE)
-            task.cancel(dependencies=True)
-        assert scheduler.wait(DEADLINE)
-        task.promote()  # what could not be lowered at the bottom is the next time
-        assert sys.getrecursionlimit() == limit
-        healthy(queue)
-
-
 def test_limit_of_recursion_that_python_refuses_is_lowered_later() -> None:
     """A task that was nested ends where more frames are in use than the limit was."""
     limit = sys.getrecursionlimit()
@@ -833,6 +713,22 @@ def test_limit_of_recursion_that_python_refuses_is_lowered_later() -> None:
         assert sys.getrecursionlimit() == limit + 100
         task.promote()
         assert sys.getrecursionlimit() == limit
+
+
+# A handler or finalizer that interrupts the very thread that holds the lock
+
+
+def test_cancel_in_a_thread_that_holds_the_lock() -> None:
+    """The iterator of a `map` cancels in this way if it is collected in the middle of a submit."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(nothing)
+        heir = queue.submit(nothing, task)
+        with core_of(scheduler).exclusive():
+            assert not heir.cancel(dependencies=True)
+        assert heir.cancelled()
+        assert task.cancelled()
+        scheduler.resume()
+        healthy(queue)
 
 
 # Our own code
