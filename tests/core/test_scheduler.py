@@ -6,7 +6,9 @@ import gc
 import sys
 import threading
 import weakref
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from types import SimpleNamespace
 from typing import Any
 
 import planner_checks
@@ -16,7 +18,6 @@ from internals import (
     SEARCH_LIMIT,
     blocked_on,
     check_order,
-    core_of,
     exclusive,
     idle_in,
     lock_of,
@@ -102,19 +103,6 @@ def test_counts_and_repr_in_every_state() -> None:
 
 
 # Stop, resume, wait.
-
-
-def test_stopped_from_the_start() -> None:
-    with planned(2, stopped=True) as (scheduler, queue):
-        assert scheduler.stopped
-        tasks = [queue.submit(add, i) for i in range(5)]
-        assert queue.counts()["ready"] == 5
-        together = threading.Barrier(2)
-        tasks += [queue.submit(lambda: together.wait(DEADLINE) // 2) for _ in range(2)]
-        assert not queue._threads
-        scheduler.resume()
-        assert not scheduler.stopped
-        assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3, 4, 5, 0, 0]
 
 
 def test_stop_lets_running_tasks_finish() -> None:
@@ -214,8 +202,7 @@ def test_no_task_starts_while_stopped() -> None:
             stopped.set()
             tasks += [q.submit(note) for q in (queue, other) for _ in range(3)]
             assert tasks[-1].cancel()
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(add, 1).result(DEADLINE)
+            beside(add, 1).result(DEADLINE)
             assert scheduler.counts()["running"] == 0
             stopped.clear()
             scheduler.resume()
@@ -242,26 +229,20 @@ def test_resume_lets_a_waiting_task_run_what_it_waits_for(monkeypatch: pytest.Mo
         assert queue.submit(wait_while_stopped).result(DEADLINE) == 2
 
 
-def test_pending_task_has_a_thread_from_the_start() -> None:
-    """At exit it may be too late to start one."""
-    with planned(2, 2) as (_, queue, other):
-        gate = Gate()
-        held = queue.submit(gate, 1)
-        tasks = [other.submit(abs, held), other.submit(abs, held)]
-        assert len(other._threads) == 1
-        gate.open()
-        assert [task.result(DEADLINE) for task in tasks] == [1, 1]
-
-
 def test_resume_starts_threads_only_where_something_is_pending() -> None:
-    with planned(2, 2, stopped=True) as (scheduler, idle, queue):
+    with planned(2, 2, 3, stopped=True) as (scheduler, idle, waiting, ready):
         outside: Future[int] = Future()
-        task = queue.submit(str, outside)
-        assert not queue._threads
+        task = waiting.submit(str, outside)
+        together = threading.Barrier(2)
+        tasks = [ready.submit(together.wait, DEADLINE) for _ in range(2)]
+        assert scheduler.stopped
+        assert not waiting._threads and not ready._threads
         scheduler.resume()
-        assert (len(idle._threads), len(queue._threads)) == (0, 1)
+        assert not scheduler.stopped
+        assert [len(queue._threads) for queue in (idle, waiting, ready)] == [0, 1, 2]
         outside.set_result(1)
         assert task.result(DEADLINE) == "1"
+        assert sorted(each.result(DEADLINE) for each in tasks) == [0, 1]
 
 
 def test_worker_on_its_way_counts_so_that_no_other_is_started_for_the_same_task() -> None:
@@ -426,29 +407,6 @@ def test_example_of_a_b_and_c(order: str) -> None:
         assert ran == first + rest
 
 
-def test_two_queues_acquire_what_the_next_pair_needs() -> None:
-    """One instrument, one computer, and all pairs of even and odd: acquisition is interleaved."""
-    with planned(1, 1, stopped=True) as (scheduler, instrument, computer):
-        acquired: list[str] = []
-
-        def acquire(name: str) -> str:
-            acquired.append(name)
-            return name
-
-        computed: list[str] = []
-        even = [instrument.submit(acquire, f"even {i}") for i in range(3)]
-        odd = [instrument.submit(acquire, f"odd {i}") for i in range(3)]
-        for size in range(3):  # by growing need: (0, 0); (0, 1), (1, 0), (1, 1); ...
-            for i in range(size + 1):
-                for k in range(size + 1):
-                    if max(i, k) == size:
-                        computer.submit(lambda x, y: computed.append(x + y), even[i], odd[k])
-        scheduler.resume()
-        assert scheduler.wait(DEADLINE)
-        assert acquired == ["even 2", "odd 2", "odd 1", "odd 0", "even 1", "even 0"]
-        assert len(computed) == 9
-
-
 def test_map_is_one_submission_whose_first_item_is_the_newest() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         ran: list[int] = []
@@ -499,72 +457,59 @@ def deep(queue: Queue) -> Task[int]:
     return task
 
 
-def test_long_search_lets_others_have_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def between_slices(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Call it with a function: that is called after each slice of a search, without the lock."""
+
+    def arm(act: Callable[[], object]) -> None:
+        def sleep(seconds: float) -> None:
+            assert seconds == 0
+            if sys._getframe(1).f_code is exclusive.Exclusive.yield_lock.__code__:  # else a thread spins
+                act()
+
+        monkeypatch.setattr(exclusive, "time", SimpleNamespace(sleep=sleep))
+
+    return arm
+
+
+def test_long_search_lets_others_have_the_lock(between_slices: Any) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        tried: list[bool] = []
-
-        class Clock:
-            @staticmethod
-            def sleep(seconds: float) -> None:
-                assert seconds == 0
-                if sys._getframe(1).f_code is exclusive.Exclusive.yield_lock.__code__:  # else a thread spins
-                    tried.append(beside(scheduler.counts).result(DEADLINE)["running"] == 0)
-
-        monkeypatch.setattr(exclusive, "time", Clock)
+        tried: list[int] = []
+        between_slices(lambda: tried.append(beside(scheduler.counts).result(DEADLINE)["running"]))
         sink = deep(queue)
         scheduler.resume()
         assert sink.result(DEADLINE) == SEARCH_LIMIT * 4
-        assert tried == [True] * 4  # once after each slice of the search
+        assert tried == [0] * 4
 
 
-def test_stop_during_a_long_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_during_a_long_search(between_slices: Any) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        stopped = threading.Event()
-
-        class Clock:
-            @staticmethod
-            def sleep(seconds: float) -> None:
-                if not stopped.is_set():
-                    scheduler.stop()
-                    stopped.set()
-
-        monkeypatch.setattr(exclusive, "time", Clock)
+        stops: list[object] = []
+        between_slices(lambda: stops or stops.append(scheduler.stop()))
         sink = deep(queue)
         scheduler.resume()
-        assert stopped.wait(DEADLINE)
-        until(lambda: idle_in(queue))
+        until(lambda: stops and idle_in(queue))
         assert queue.counts()["running"] == queue.counts()["done"] == 0
         scheduler.resume()
         assert sink.result(DEADLINE) == SEARCH_LIMIT * 4
 
 
 @pytest.mark.parametrize("options", [{}, {"max_pending": 2000}])
-def test_end_of_a_task_is_told_before_a_long_search(
-    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_end_of_a_task_is_told_before_a_long_search(options: dict[str, Any], between_slices: Any) -> None:
     """To threads that wait for the task, and to another queue that has a slot free for its dependent."""
-    with planned(1) as (scheduler, other):
-        queue = Queue(scheduler, 1, **options)
+    with planned(1) as (scheduler, other), Queue(scheduler, 1, **options) as queue:
         told: list[Any] = []
-
-        def let_in() -> None:  # between two steps of the search
-            lock_of(scheduler).release()
-            try:
-                if not told:
-                    told.append([waiting.result(DEADLINE), beside(heir.result).result(DEADLINE)])
-            finally:
-                lock_of(scheduler).acquire()
-
         gate, held = occupy(queue, 1)
         waiting = beside(held.result)
         until(lambda: blocked_on(held))
         sink = deep(queue)
         heir = other.submit(add, held)  # newer than the sink: its queue needs no search to start it
-        monkeypatch.setattr(core_of(scheduler), "yield_lock", let_in)
+        between_slices(
+            lambda: told or told.append([waiting.result(DEADLINE), beside(heir.result).result(DEADLINE)])
+        )
         gate.open()
         assert sink.result(DEADLINE) == SEARCH_LIMIT * 4
         assert told == [[1, 2]]
-        queue.shutdown()
 
 
 # Months of service.
