@@ -6,8 +6,9 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, as_completed, wait
+from concurrent.futures import as_completed, wait
 from queue import Empty, SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from internals import SPINS, blocked_on, core_of, exclusive, lock_of, record_of,
 from outcomes import add, fail
 from threads import beside, hold, planned, until
 
-from smqexec import Queue, Scheduler, Task, settled
+from smqexec import Queue, Scheduler, Task
 from smqexec._calls.interrupts import MAIN, _after_fork
 from smqexec._futures.waiters import Condition
 
@@ -28,28 +29,34 @@ pytestmark = pytest.mark.usefixtures("switching_often")
 
 
 class Racers:
-    """Threads that stay for many rounds, since starting one takes longer than a race."""
+    """Threads that stay for many rounds, since starting one takes longer than a race.
+
+    In each round all *lanes* are called at once, each after a little time, which differs from round to round.
+    """
 
     def __init__(self, *lanes: Callable[[], object]) -> None:
         self._start = threading.Barrier(len(lanes) + 1, timeout=DEADLINE)
         self._end = threading.Barrier(len(lanes) + 1, timeout=DEADLINE)
         self._over = False
-        self.found: list[object] = [None] * len(lanes)
+        self.found: list[Any] = [None] * len(lanes)
         self._threads = [beside(self._run, place, lane) for place, lane in enumerate(lanes)]
 
     def _run(self, place: int, lane: Callable[[], object]) -> None:
+        chance = random.Random(place)
         while True:
             self._start.wait()
             if self._over:
                 return
+            for _ in range(chance.randrange(200)):
+                pass
             try:
                 self.found[place] = lane()
             except BaseException as error:
                 self.found[place] = error
             self._end.wait()
 
-    def race(self) -> list[object]:
-        """Start all functions at once; return their results or exceptions."""
+    def race(self) -> list[Any]:
+        """Start all lanes at once; return their results or exceptions."""
         self._start.wait()
         self._end.wait()
         return self.found
@@ -64,20 +71,12 @@ class Racers:
             thread.result(DEADLINE)
 
 
-def spin(chance: random.Random) -> None:
-    """Spend a little time, another amount in each round."""
-    for _ in range(chance.randrange(200)):
-        pass
-
-
 def test_race_between_cancel_and_start() -> None:
-    chance = random.Random(1)
     with planned(2, stopped=True) as (scheduler, queue):
         ran: list[int] = []
         tasks: list[Task[Any]] = []
 
         def cancel() -> list[bool]:
-            spin(chance)
             return [task.cancel() for task in tasks]
 
         with Racers(scheduler.resume, cancel, cancel) as racers:
@@ -88,37 +87,54 @@ def test_race_between_cancel_and_start() -> None:
                 heirs = [queue.submit(lambda x: x, task) for task in tasks]
                 _, one, two = racers.race()
                 assert scheduler.wait(DEADLINE)
-                assert isinstance(one, list)
-                assert isinstance(two, list)
                 for i, (task, heir) in enumerate(zip(tasks, heirs, strict=True)):
-                    assert task.done()
                     assert task.cancelled() == heir.cancelled() == (i not in ran)
                     # Both threads heard the same, but for one that came when it had ended.
                     assert one[i] == two[i] == task.cancelled()
 
 
-def test_race_between_wait_and_completion() -> None:
-    chance = random.Random(2)
-    with planned(2, stopped=True) as (scheduler, queue):
-        tasks: list[Any] = []
+def test_race_between_cancel_and_a_failing_dependency() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        heirs: list[Any] = []
 
-        def waiting() -> object:
-            spin(chance)
-            return wait(tasks, DEADLINE).not_done
+        def cancel() -> list[bool]:
+            return [heir.cancel() for heir in heirs]
 
-        def completing() -> object:
-            spin(chance)
-            return set(as_completed(tasks, DEADLINE)) ^ set(tasks)
-
-        def result() -> object:
-            return [task.exception(DEADLINE) for task in tasks].count(None)
-
-        with Racers(scheduler.resume, waiting, completing, result) as racers:
+        with Racers(scheduler.resume, cancel, lambda: wait(heirs, DEADLINE).not_done) as racers:
             for _ in range(ROUNDS):
                 scheduler.stop(wait=True)
                 bad = queue.submit(fail)
+                heirs[:] = [queue.submit(add, bad) for _ in range(3)]
+                _, answers, rest = racers.race()
+                assert rest == set()
+                assert answers == [heir.cancelled() for heir in heirs]
+                assert all(heir.cancelled() or heir.origin is bad for heir in heirs)
+
+
+def test_race_between_those_who_look_and_completion() -> None:
+    """Threads that wait in every way, and callbacks."""
+    with planned(2, stopped=True) as (scheduler, queue):
+        tasks: list[Any] = []
+        called: list[tuple[int, bool]] = []
+
+        def watch() -> None:
+            for i, task in enumerate(tasks):
+                task.add_done_callback(lambda t, i=i: called.append((i, t.done())))
+
+        lanes: list[Callable[[], object]] = [
+            lambda: wait(tasks, DEADLINE).not_done,
+            lambda: set(as_completed(tasks, DEADLINE)) ^ set(tasks),
+            lambda: [task.exception(DEADLINE) for task in tasks].count(None),
+        ]
+        with Racers(scheduler.resume, *lanes, watch, watch) as racers:
+            for _ in range(ROUNDS):
+                scheduler.stop(wait=True)
+                called.clear()
+                bad = queue.submit(fail)
                 tasks[:] = [queue.submit(add, 1), bad, queue.submit(add, bad), queue.submit(add, 1)]
-                assert racers.race() == [None, set(), set(), 2]
+                assert racers.race() == [None, set(), set(), 2, None, None]
+                until(lambda: len(called) == 8)
+                assert sorted(called) == [(i, True) for i in (0, 0, 1, 1, 2, 2, 3, 3)]
 
 
 def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,158 +193,54 @@ def test_task_ends_as_its_waiter_gives_up(monkeypatch: pytest.MonkeyPatch) -> No
         assert task.cancelled() and not blocked_on(task)
 
 
-def test_race_between_callback_and_completion() -> None:
-    chance = random.Random(4)
-    with planned(2, stopped=True) as (scheduler, queue):
-        tasks: list[Task[Any]] = []
-        called: list[tuple[int, bool]] = []
-
-        def watch() -> None:
-            spin(chance)
-            for i, task in enumerate(tasks):
-                task.add_done_callback(lambda t, i=i: called.append((i, t.done())))
-
-        with Racers(scheduler.resume, watch, watch) as racers:
-            for _ in range(ROUNDS):
-                scheduler.stop(wait=True)
-                called.clear()
-                bad = queue.submit(fail)
-                tasks[:] = [queue.submit(add, 1), bad, queue.submit(add, bad)]
-                racers.race()
-                assert scheduler.wait(DEADLINE)
-                until(lambda: len(called) == 6)
-                assert sorted(called) == [(i, True) for i in (0, 0, 1, 1, 2, 2)]
-
-
-def test_race_between_a_dependency_that_ends_and_submit() -> None:
-    chance = random.Random(7)
-    with planned(2, stopped=True) as (scheduler, queue):
-        needs: list[Any] = []
-
-        def submit() -> list[Any]:
-            spin(chance)
-            good, bad, gone = needs
-            return [
-                queue.submit(add, good).result(DEADLINE),
-                queue.submit(add, bad).exception(DEADLINE),
-                queue.submit(add, settled(bad), gone).cancel(),
-                queue.submit(lambda f: f.done(), settled(gone)).result(DEADLINE),
-            ]
-
-        with Racers(scheduler.resume, submit, lambda: needs[2].cancel()) as racers:
-            for _ in range(ROUNDS):
-                scheduler.stop(wait=True)
-                needs[:] = [queue.submit(add, 1), queue.submit(fail), queue.submit(add, Future())]
-                _, found, cancelled = racers.race()
-                assert cancelled is True
-                assert found == [3, needs[1].exception(DEADLINE), True, True]
-                assert scheduler.wait(DEADLINE)
-
-
-def test_race_between_cancel_and_a_failing_dependency() -> None:
-    chance = random.Random(8)
-    with planned(1, stopped=True) as (scheduler, queue):
-        heirs: list[Any] = []
-
-        def cancel() -> list[bool]:
-            spin(chance)
-            return [heir.cancel() for heir in heirs]
-
-        def waiting() -> object:
-            return wait(heirs, DEADLINE).not_done
-
-        with Racers(scheduler.resume, cancel, waiting) as racers:
-            for _ in range(ROUNDS):
-                scheduler.stop(wait=True)
-                bad = queue.submit(fail)
-                heirs[:] = [queue.submit(add, bad) for _ in range(3)]
-                _, answers, rest = racers.race()
-                assert rest == set()
-                assert answers == [heir.cancelled() for heir in heirs]
-                assert all(heir.cancelled() or heir.origin is bad for heir in heirs)
-
-
-def test_queues_come_and_go_while_others_work() -> None:
-    with planned(1) as (scheduler, queue):
-
-        def passing() -> int:
-            with Queue(scheduler, 1) as own:
-                return own.submit(add, queue.submit(add, 1)).result(DEADLINE)
-
-        with Racers(passing, passing) as racers:
-            for _ in range(ROUNDS // 5):
-                assert racers.race() == [3, 3]
-        assert scheduler.queues[0] is queue
-
-
-class Clock:
-    """In place of the module: *release* is called in the sleep number *at*, or never."""
-
-    monotonic = staticmethod(time.monotonic)
-
-    def __init__(self, release: Callable[[], None], at: int) -> None:
-        self.release, self.at = release, at
-        self.sleeps = 0
-
-    def sleep(self, seconds: float) -> None:
-        assert seconds == 0
-        self.sleeps += 1
-        if self.sleeps == self.at:
-            self.release()
-
-
-@pytest.mark.parametrize("at", [1, 2, SPINS])
-def test_submitter_lets_who_holds_the_lock_go_on(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        clock = Clock(hold(lock_of(scheduler)), at)
-        monkeypatch.setattr(exclusive, "time", clock)
-        task = beside(queue.submit, add, 1).result(DEADLINE)
-        assert clock.sleeps == at
-        scheduler.resume()
-        assert task.result(DEADLINE) == 2
-
-
-def test_submitter_blocks_when_that_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at", [1, 2, SPINS, None])
+def test_submitter_lets_who_holds_the_lock_go_on(at: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks again some times, and then it blocks."""
     with planned(1, stopped=True) as (scheduler, queue):
         release = hold(lock_of(scheduler))
-        clock = Clock(release, -1)
-        monkeypatch.setattr(exclusive, "time", clock)
+        sleeps: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            sleeps.append(seconds)
+            if len(sleeps) == at:
+                release()
+
+        monkeypatch.setattr(exclusive, "time", SimpleNamespace(sleep=sleep))
         submitting = beside(queue.submit, add, 1)
         try:
-            until(lambda: clock.sleeps == SPINS)
+            until(lambda: len(sleeps) == (at or SPINS))
         finally:
             release()
         task = submitting.result(DEADLINE)
+        assert sleeps == [0] * (at or SPINS)
         scheduler.resume()
         assert task.result(DEADLINE) == 2
 
 
 def test_worker_that_gets_the_lock_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Contended:
-        """A lock that another thread has whenever it is tried."""
+    """Whenever it tries, another thread has the lock."""
 
-        def __init__(self, lock: Any) -> None:
-            self._lock = lock
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._lock, name)
-
-        def acquire(self, blocking: bool = True) -> bool:
-            return blocking and self._lock.acquire()  # type: ignore[no-any-return]
-
+    class Contended(SimpleNamespace):
         def __enter__(self) -> None:
-            self._lock.acquire()
+            self.acquire()
 
         def __exit__(self, *_: object) -> None:
-            self._lock.release()
+            self.release()
 
     with planned(1, stopped=True) as (scheduler, queue):
-        monkeypatch.setattr(core_of(scheduler), "lock", Contended(lock_of(scheduler)))
+        lock = lock_of(scheduler)
+        contended = Contended(
+            acquire=lambda blocking=True: blocking and lock.acquire(),
+            release=lock.release,
+            _is_owned=lock._is_owned,
+        )
+        monkeypatch.setattr(core_of(scheduler), "lock", contended)
         task = queue.submit(dict, x=1)
         part = task["x"]
         after = queue.submit(add, part)
         scheduler.resume()
         assert (after.result(DEADLINE), part.result(0)) == (2, 1)
+        monkeypatch.undo()
 
 
 def test_hook_after_fork_knows_the_new_main_thread() -> None:
