@@ -16,8 +16,8 @@ pair of files is a sink::
     read(y) ----------> C(y) ------+
 
 There are no phases: the first distance is known as soon as two files are read, and a text is released after
-the last pair that needs it.  A file that can't be read fails its ``read``; that fails all tasks that need the
-text, and the others go on.  The compressor is ``lzma``, which releases the GIL while it works.
+the last pair that needs it.  A file that can't be read fails its ``read``, and all tasks that need the text.
+The compressor is ``lzma``, which releases the GIL while it works.
 """
 
 import argparse
@@ -101,10 +101,7 @@ def compare(files: Files, jobs: int, order: str, show: Callable[[Pair], object])
 
 
 def submit_all(files: Files, disk: Queue, cores: Queue) -> dict[Task[Any], tuple[str, ...]]:
-    """Submit each file's own tasks, then its pair with each file before; return the files of each task.
-
-    The tasks that read are not among these: their results would stay in memory.
-    """
+    """Submit all tasks; return the files of each but those that read: their results would stay in memory."""
     tasks: dict[Task[Any], tuple[str, ...]] = {}
     before: list[tuple[str, Task[bytes], Task[int]]] = []
     for y, path in files.items():

@@ -32,9 +32,7 @@ class Ending:
     def warn_if_stalled(self, awaited: Any, elsewhere: bool = False) -> bool:
         """Return True if nothing runs and nothing can start, after logging why a wait may never end.
 
-        Args:
-            awaited: A future; or words for an awaited event.
-            elsewhere: Also warn if only futures of other executors may still come.
+        *awaited*: a future, or words.  *elsewhere*: also warn if only futures of other executors may come.
         """
         schedulers = stalled(self._core, elsewhere)
         if not schedulers:
@@ -48,8 +46,7 @@ class Ending:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending or running but tasks that wait here; return False after *timeout*."""
         warn = partial(self.warn_if_stalled, "all tasks")
-        idle: bool = self._core.waiting.until(self._idle, timeout, warn=warn)
-        return idle
+        return bool(self._core.waiting.until(self._idle, timeout, warn=warn))
 
     def _idle(self) -> bool:
         """Return True if nothing is pending, nor running but tasks that wait for this.  The lock is held."""
@@ -111,11 +108,7 @@ class Ending:
         shut_down: Callable[[], None],
         queues: Sequence[QueueState] | None = None,
     ) -> None:
-        """Leave a ``with`` block that ended with an exception of *kind*, or with none: by *shut_down*.
-
-        Ctrl-C, in the block or in the wait at its end, cancels the pending tasks; then the block waits for
-        the running ones.
-        """
+        """Call *shut_down* at the end of a ``with`` block that raised *kind*, or None; cancel at Ctrl-C."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self.interrupt(queues)
         try:
@@ -125,10 +118,8 @@ class Ending:
             shut_down()
             raise
 
-    # Interpreter exit calls these three in this order.
-
     def close_at_exit(self) -> None:
-        """Take no more tasks.  The workers leave once nothing is pending."""
+        """Take no more tasks.  Interpreter exit calls this, then `cancel_held`, then `finish_at_exit`."""
         for queue in self._core.queues.copy():
             self.close(queue, EXITING)
 

@@ -31,8 +31,7 @@ def checkpoint() -> None:
     Cost: about 0.2 µs.
     """
     worker = CURRENT.worker
-    task = None if worker is None else worker.task
-    if worker is None or task is None:
+    if worker is None or (task := worker.task) is None:
         return
     scheduler = worker.queue.scheduler
     # Both fields are read without the lock: the next checkpoint sees a change that comes now.
@@ -48,11 +47,9 @@ def wait(
 ) -> DoneAndNotDoneFutures[R]:
     """`concurrent.futures.wait`; inside a task, its thread meanwhile runs tasks that the futures need.
 
-    Args:
-        timeout: In seconds.  A nested task that was begun before is run to its end first.
+    After *timeout* seconds a nested task that was begun is first run to its end.
 
     Raises:
-        ValueError: *return_when* is none of the three.
         RuntimeError: All must end, and the calling task is needed for one of them.
     """
     futures = set(fs)
@@ -68,11 +65,9 @@ def wait(
 def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """`concurrent.futures.as_completed`; inside a task, its thread meanwhile runs tasks they need.
 
-    Raises:
-        TimeoutError: By the iterator, after *timeout* seconds, once a nested task that was begun has ended.
+    The iterator raises TimeoutError after *timeout* seconds, once a nested task that was begun has ended.
     """
-    end = deadline(timeout)
-    return _as_completed(set(fs), end)
+    return _as_completed(set(fs), deadline(timeout))
 
 
 def _as_completed(futures: set[Any], end: float | None) -> Iterator[Any]:

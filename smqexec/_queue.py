@@ -80,9 +80,7 @@ class Queue(Submits, ThreadPoolExecutor):
         prefetch: How many tasks more than *max_workers* may be at *executor*, so that its workers need
             not wait for the next call.  Default: 0, or the executor's own choice (as of a `DaskExecutor`).
 
-    Raises:
-        TypeError: An argument is of the wrong type, or two exclude each other.
-        ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0.
+    Raises TypeError or ValueError if an argument is wrong, or two exclude each other.
     """
 
     # fmt: off
@@ -194,8 +192,6 @@ class Queue(Submits, ThreadPoolExecutor):
     ) -> Submitter:
         """Return an object whose `submit`, `try_submit` and `map` submit to this queue with these options.
 
-        For example ``queue.options(name="dark frame", after=[shutter_closed]).submit(expose, 0.1)``.
-
         Args:
             name: The name of the tasks, in place of the function's name.
             after: Futures of any executors that must be done before.  Their values are not passed.
@@ -213,9 +209,8 @@ class Queue(Submits, ThreadPoolExecutor):
 
         Raises:
             TypeError: There is no such option, or it is of a wrong type.
-            ValueError: *timeout* is not a number, or negative; or a resource has fewer units than asked
-                for, or belongs to another scheduler; or *hold* is given without *resources*, or a task in
-                *release* was submitted without *hold*.
+            ValueError: *timeout* is negative; or a resource has fewer units than asked for, or belongs to
+                another scheduler; or *hold* is without *resources*, or a task of *release* without *hold*.
         """
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
@@ -225,10 +220,9 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @property
     def max_workers(self) -> int:
-        """The number of slots; it may be set to an int of 1 or more.
+        """The number of slots, 1 or more; it may be set.  A lower number ends no task: running ones go on.
 
-        A higher number lets ready tasks start at once.  A lower one ends no task: running ones go on,
-        and no other starts until fewer run.  Idle threads stay until the queue ends.
+        Idle threads stay until the queue ends.
         """
         return self._state.width
 

@@ -155,8 +155,7 @@ class Scheduler:
             A context manager, for one block.  Without one the stop lasts until `resume`.
 
         Raises:
-            RuntimeError: With *wait*, called from a task of this scheduler, which runs itself; nothing
-                is stopped then.
+            RuntimeError: With *wait*, called from a task of this scheduler; nothing is stopped then.
         """
         if wait and at_work(self._core):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself: call stop(False)")

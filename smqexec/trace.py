@@ -22,8 +22,8 @@ share of time in which it was busy; a slice for each task, with its facts and ar
 and to its dependents; the critical path, which is the chain of dependencies that ran longest; and the
 curve of final results.  It finds tasks by name, and goes by pointer, touch or keys alone.
 
-*The tables* show each queue, how many of its tasks failed, and how busy its slots were; the functions that
-took most time; the critical path; and the tasks that were running when a program was killed.
+*The tables* show each queue and how busy its slots were; the functions that took most time; the critical
+path; and the tasks that were running when a program was killed.
 
 *The file* is in Chrome's trace format: JSON, an array of events.  It is written while the program runs: if
 that is killed, the file can be read, and lacks the last 0.2 s.  Tasks of a queue on another executor start
@@ -58,18 +58,14 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
         path: An existing file is replaced.
 
     Raises:
-        TypeError: *scheduler* is not a `Scheduler`.
         OSError: The file can't be written.  If that happens later, it is logged, and the recording ends.
         ValueError: Another recording is writing that file.
 
-    Cost: 1.6 to 1.8 µs for each submit, start, item and end; more without the interpreter lock
-    (``python -m benchmarks --only trace``).  Some 250 bytes of the file for each task; in memory, a record
-    of each pending task, and at most some 30 MB.
+    Cost: 1.6 to 1.8 µs for each submit, start, item and end; more without the interpreter lock.  Some 250
+    bytes of the file a task; in memory, a record of each pending task, and at most some 30 MB.
     """
     if not isinstance(scheduler, Scheduler):
-        raise TypeError(
-            f"record takes a Scheduler, such as that of a queue (queue.scheduler), not {scheduler!r}"
-        )
+        raise TypeError(f"record takes a Scheduler, such as that of a queue, not {scheduler!r}")
     recording = Recording(path)
     recording.watch(scheduler._core)
     return recording
@@ -100,11 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print(words: str) -> None:
-    """Write *words* to standard output.
-
-    Raises:
-        OSError: It can't be written; the rest is left out.
-    """
+    """Write *words* to standard output; after an OSError the rest is left out."""
     try:
         write(words + "\n", sys.stdout)
     except OSError:
