@@ -75,7 +75,7 @@ class Dispatcher:
                     queue.leave(worker)
                     queue.wake_idle()  # they leave too
                 # A pool ends with the last worker, also if `shutdown` of its queue was never called.
-                last = ends and queue.keeps_idle and not queue.workers
+                last = ends and not queue.workers
                 starts = core.take_starts()
             if DEFERRED:
                 call_deferred()

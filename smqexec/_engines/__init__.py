@@ -3,7 +3,7 @@
 The modules, each after those that it imports::
 
     receivers   generator tasks at an executor: each value comes to this process at once
-    executors   Engine, an executor that gets a queue's calls; any other executor as an engine
+    executors   Engine: how a queue uses its executor
     backend     the backend of a queue on an engine
     dask/       an engine that is a Dask cluster
 """

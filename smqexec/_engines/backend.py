@@ -33,7 +33,7 @@ from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
 from .._workers.pools import check_width
-from .executors import Adapted, Call, Engine, is_end
+from .executors import Call, Engine, is_end
 from .receivers import Receiver, stream
 
 _backends = count()  # numbers in the names of queues; `next` is atomic
@@ -49,7 +49,7 @@ def on_executor(
     if not isinstance(max_workers, int):
         raise TypeError(f"max_workers must be given: {kind} does not tell how many workers it has")
     check_width(max_workers)
-    engine = executor if isinstance(executor, Engine) else Adapted(executor)
+    engine = executor if isinstance(executor, Engine) else Engine(executor)
     backend = ExecutorBackend(engine, kind, follows=prefetch is None and isinstance(executor, Engine))
     queue = QueueState(scheduler, backend, max_workers, name or f"{kind}-{next(_backends)}")
     queue.limit += engine.prefetch if prefetch is None else prefetch
@@ -67,14 +67,6 @@ class _Steps(threading.local):
 
 
 _steps = _Steps()
-
-
-class _Refused(Future[Any]):
-    """The future of a call that the executor did not take: it has failed with the exception of ``submit``."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.set_exception(error)
 
 
 class ExecutorBackend(Backend):
@@ -114,7 +106,7 @@ class ExecutorBackend(Backend):
         """Release the executor if no call of *queue* can come: the scheduler keeps *queue* for a while."""
         # No lock is needed: a queue that has ended gets no task and no worker.
         if queue.ending and not queue.workers:
-            self.join(wait=False)
+            self._engine = None
 
     def cancel(self, task: Task[Any]) -> None:
         """Cancel the call of *task* if the executor has not begun the call."""
@@ -153,9 +145,8 @@ class ExecutorBackend(Backend):
 
     def _advance(self, worker: Worker) -> None:
         """Submit the call of the task that *worker* has, or else of the next ready task."""
-        queue = worker.queue
+        queue, engine = worker.queue, self._engine
         dispatcher = queue.scheduler.dispatcher
-        engine = self._engine  # read once: another thread may release it
         _steps.taking = True
         try:
             with breakdown_on_error(queue.scheduler):
@@ -165,9 +156,7 @@ class ExecutorBackend(Backend):
                     dispatcher.begin(queue, worker)
         finally:
             _steps.taking = False
-        if worker.task is None:
-            self.lose(queue)
-        else:
+        if worker.task is not None:
             self._submit(worker)
 
     # The executor may make the call inside the next functions.  An exception of the call then keeps their
@@ -179,10 +168,7 @@ class ExecutorBackend(Backend):
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("start", queue, worker.task, worker.thread)
         receiver = Receiver(worker) if generates(worker.task._fn) else None  # type: ignore[union-attr]
-
-        def done(future: Future[Any]) -> None:
-            self._do(partial(self._end, worker, receiver, future))
-
+        end = partial(self._end, worker, receiver)
         try:
             # The executor may make the call now, and the call may wait for a task that this thread starts.
             later, _steps.later = _steps.later, None
@@ -191,11 +177,11 @@ class ExecutorBackend(Backend):
             finally:
                 _steps.later = later
             self._enter(worker, future, receiver)
-            future.add_done_callback(done)
+            future.add_done_callback(lambda future: self._do(partial(end, future)))
         except BaseException as error:
             keep(error)  # Ctrl-C is also raised to the caller
             strip_ours(error)
-            done(_Refused(error))
+            self._do(partial(end, None, error))
 
     def _call(self, worker: Worker, receiver: Receiver | None) -> Future[Any]:
         """Give the call of the task that *worker* has to the executor, and return its future."""
@@ -233,29 +219,33 @@ class ExecutorBackend(Backend):
 
     # How calls end.
 
-    def _end(self, worker: Worker, receiver: Receiver | None, future: Any) -> None:
-        """End the task of *worker* with the outcome of *future*, and advance."""
+    def _end(
+        self, worker: Worker, receiver: Receiver | None, future: Any, refusal: BaseException | None = None
+    ) -> None:
+        """End the task of *worker* as *future*, or with the *refusal* of its call, and advance."""
         with breakdown_on_error(worker.queue.scheduler, worker, worker.task):
             value: Any = None
+            error, cancelled = refusal, False
             try:
-                # To raise the exception of *future* here would keep frames of ours.
-                error: BaseException | None = CancelledError() if future.cancelled() else future.exception()
+                if refusal is None:
+                    # To raise the exception of *future* here would keep frames of ours.
+                    cancelled = future.cancelled()
+                    error = CancelledError() if cancelled else future.exception()
                 if error is None and receiver is not None:
                     value = receiver.result(*future.result())
                 elif error is None:
                     value = Kept(future) if self.remote_values else future.result()
             except BaseException as raised:  # by *receiver*, or by a future of the executor's own class
                 strip_ours(raised)
-                error, future = raised, None
+                error = raised
             if receiver is not None:
-                receiver.task = None
+                receiver.end()
             if error is None:
                 self._complete(worker, value)
             else:
-                self._fail(worker, error, future)
+                self._fail(worker, error, cancelled, refusal is not None)
         # The next step, not a call: nothing here keeps the result while the executor gets the next call.
-        assert _steps.later is not None
-        _steps.later.appendleft(partial(self._advance, worker))
+        _steps.later.appendleft(partial(self._advance, worker))  # type: ignore[union-attr]
 
     def _complete(self, worker: Worker, value: Any) -> None:
         """Complete the task of *worker*; the worker may get the next task with that."""
@@ -270,33 +260,28 @@ class ExecutorBackend(Backend):
         more = not queue.in_order and not self._follows
         queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
 
-    def _fail(self, worker: Worker, error: BaseException, future: Future[Any] | None) -> None:
+    def _fail(self, worker: Worker, error: BaseException, cancelled: bool, refused: bool) -> None:
         """Fail the task of *worker*; if the executor has ended, fail all pending tasks of the queue."""
         queue, task = worker.queue, worker.task
         assert task is not None
-        fn, end = task._fn, self._end_shown_by(error, future)
+        end: BaseException | None = None  # of the executor
+        if refused:
+            end = error if is_end(error) else None
+        elif cancelled:
+            end = self._engine.ended()
+        elif isinstance(error, BrokenExecutor) and self._engine.ended():  # not of another executor
+            end = error
         if end is None:
             if task._args is not None:
-                error = self._engine.explain(error, fn, task._args, task._form)
+                error = self._engine.explain(error, task._fn, task._args, task._form)
             note(error, task, queue.name)
         self._release(task)
         if end is not None:
-            words = f"queue {queue.name} runs its tasks on {self._kind}, which has ended"
-            if words not in getattr(end, "__notes__", ()):
-                end.add_note(words)
+            if end is not self._broken:
+                end.add_note(f"queue {queue.name} runs its tasks on {self._kind}, which has ended")
             self._broken = end
             queue.scheduler.termination.break_off(queue, end)
-        cancelled = future is not None and future.cancelled()
         queue.scheduler.termination.fail(worker, task, error, cancelled)
-
-    def _end_shown_by(self, error: BaseException, future: Future[Any] | None) -> BaseException | None:
-        """Return the error of the executor if *error*, with which *future* has ended, shows its end."""
-        if isinstance(future, _Refused):
-            return error if is_end(error) else None
-        if future is not None and future.cancelled():
-            return self._engine.ended()  # type: ignore[no-any-return]
-        # A task may raise an exception of another executor.
-        return error if isinstance(error, BrokenExecutor) and self._engine.ended() else None
 
     def _release(self, task: Task[Any]) -> None:
         """Release the call of *task*, but for its function."""

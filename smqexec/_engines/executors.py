@@ -1,7 +1,7 @@
-"""`Engine`, an executor that gets a `Call`; and `Adapted`, which makes an engine of any other executor.
+"""`Engine`: how a queue uses its executor.
 
-The state of another executor is read from its attributes: those of the standard library's executors, loky's
-and `DaskExecutor`.  Of its methods, only ``submit`` is called.
+The state of an executor is read from its attributes: those of the standard library's executors, loky's and
+`DaskExecutor`.  Of its methods, only ``submit`` is called.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import pickle
 import re
 import sys
 import threading
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from concurrent.futures.thread import BrokenThreadPool, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 from .._calls.callables import name_of, traceback_of
 from .._futures.remote_value import Remote
 from .._workers.pools import submitting
-from .receivers import Address, Receiver, local_address, perform
+from .receivers import Receiver, local_address, perform
 
 
 class Call(NamedTuple):
@@ -36,88 +35,66 @@ class Call(NamedTuple):
 
 
 class Engine(Executor):
-    """An executor that gets more of a queue's calls than ``submit`` passes on.
+    """What gives a queue's calls to its executor: this class to any executor, by ``submit``.
 
-    Its methods are called in any thread, never under the scheduler's lock.  None may block for long.
+    A subclass is an executor itself, and gets more of a call than ``submit`` passes on.  Methods are called
+    in any thread, never under the scheduler's lock.  None may block for long.
     """
 
     #: The names of the options that `Queue.options` may pass on to the engine.
     options: ClassVar[frozenset[str]] = frozenset()
-
     #: How many calls the engine can run at the same time; None if it does not know.
     max_workers: int | None = None
-
     #: Whether values stay with the futures that `call` returns.  These are `Remote` then, and such a future
     #: may stand for its value in another call.
     remote_values: ClassVar[bool] = False
-
     #: How many calls more than the queue has slots the engine wants now.  Read as each call begins and ends.
     prefetch: int = 0
+    # Calls are made in threads of this interpreter, or in processes or interpreters of a pool.
+    _in_threads = _in_processes = False
+
+    def __init__(self, executor: Executor) -> None:
+        # Constant, as are all fields.
+        self._executor = executor
+        # Pools of the standard library, and loky's.
+        names = {base.__name__ for base in type(executor).__mro__}
+        self._in_processes = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
+        self._in_threads = isinstance(executor, ThreadPoolExecutor) and not self._in_processes
 
     def takes(self, future: Remote) -> bool:
         """Return True if *future* may stand for its value among the arguments of a call, at any depth."""
         return False
 
-    @abstractmethod
     def call(self, call: Call) -> Future[Any]:
         """Run *call*, and return the future of its result.
 
-        Raises:
-            BrokenExecutor: The engine can run nothing any more.  It gets no more calls.
-            RuntimeError: The engine was shut down (the message says "shutdown").  It gets no more calls.
-            Exception: This call can't be run.  The exception names a part that can't be pickled.
+        An exception that `is_end` says that the engine gets no more calls; any other, that *call* can't run.
         """
-
-    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
-        """Return the address at which the worker of a call with *options* finds *receiver*; may raise."""
-        return local_address(receiver)
-
-    def ended(self) -> BaseException | None:
-        """Return the error of the engine if it has ended."""
-        return end_of(self)
-
-    def submitting(self) -> bool:
-        """Return True if the calling thread is in `call`, and holds a lock there."""
-        return False
-
-    def explain(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
-        """Return *error*, with which a call has failed; or an error that says why it can't be pickled."""
-        return error
-
-
-class Adapted(Engine):
-    """Any other executor, as an engine."""
-
-    def __init__(self, executor: Executor) -> None:
-        # Constant, as are all fields.
-        self._executor = executor
-        # The standard library's pools of processes and interpreters, and loky's, break if a call raises an
-        # exception that can't be unpickled: see `perform`.
-        names = {base.__name__ for base in type(executor).__mro__}
-        self._checks_errors = not names.isdisjoint(("ProcessPoolExecutor", "InterpreterPoolExecutor"))
-        # Calls are made in threads of this interpreter.
-        self._in_threads = isinstance(executor, ThreadPoolExecutor) and not self._checks_errors
-
-    def call(self, call: Call) -> Future[Any]:
-        fn: Any = call.fn
-        args: Any = call.args
-        kwargs: Any = call.kwargs
+        fn: Any
+        fn, args, kwargs, *_ = call
         try:
-            if self._checks_errors:
+            if self._in_processes:  # they break if a call raises an exception that can't be unpickled
                 fn, args, kwargs = perform, (fn, args, kwargs), {}
             elif not kwargs.keys().isdisjoint(("self", "fn")):  # parameters of some executors' `submit`
                 fn, kwargs = partial(fn, **kwargs), {}
             return self._executor.submit(fn, *args, **kwargs)
         finally:
-            del call, fn, args, kwargs  # a failure keeps this frame
+            del call, fn, args, kwargs, _  # a failure keeps this frame
+
+    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Any:
+        """Return the address at which `stream`, in a call with *options*, finds *receiver*; may raise."""
+        return local_address(receiver)
 
     def ended(self) -> BaseException | None:
+        """Return the error of the engine if it has ended."""
         return end_of(self._executor)
 
     def submitting(self) -> bool:
-        return (self._in_threads or self._checks_errors) and submitting(type(self._executor))
+        """Return True if the calling thread is in `call`, and holds a lock there."""
+        return (self._in_threads or self._in_processes) and submitting(type(self._executor))
 
     def explain(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
+        """Return *error*, with which a call has failed; or an error that says why it can't be pickled."""
         # To pickle the parts before each call would do the work twice.
         if self._in_threads or not _is_of_pickling(error):
             return error

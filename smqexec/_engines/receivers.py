@@ -6,10 +6,9 @@ returned True, else it is closed.  So a stop or a cancellation acts between two 
 generator returns: its executor must not try it again.  When the call's future is done, all values are
 published, and the task ends as any other.
 
-A worker in this interpreter calls the receiver itself.  Others connect to this process by a
-``multiprocessing.connection``, and prove that they know the secret that came with the call; this process
-listens once such a call was pickled.  If a worker cannot connect (from another machine, for example), the
-call returns all values at its end.
+A worker in this interpreter calls the receiver itself.  Others connect to this process, which listens once
+such a call was pickled; both ends prove that they know the secret that came with the call.  If a worker
+cannot connect (from another machine, for example), the call returns all values at its end.
 """
 
 from __future__ import annotations
@@ -22,33 +21,17 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache
 from time import sleep
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from .._calls.callables import is_iterator, strip_ours
 from .._calls.interrupts import uninterrupted
 from .._core.queue_state import Worker
 
-# Seconds until the next try to accept a connection, after an error: no file could be opened.
-RETRY = 0.01
-
 BEGUN_ANEW = (
     "the executor has begun a generator task again, after its worker was lost or had failed; "
     "a generator task can't be repeated, as its values are out"
 )
-
-
-class Address(Protocol):
-    """How the worker finds the receiver.  It is an argument of `stream`, so it can be pickled."""
-
-    def connect(self) -> Receiver | RemoteReceiver | None:
-        """Return the receiver; None if it can't be reached from here.
-
-        Raises:
-            RuntimeError: Another worker has had this call.
-        """
-        ...
-
 
 # In the worker.
 
@@ -66,9 +49,10 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         raise
 
 
-def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
+def stream(address: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
     """Call *fn*; if it returns an iterator, give each value to the receiver before the next is computed.
 
+    ``address.connect()`` returns the `Receiver`, or a `RemoteReceiver`, or None if no connection is possible.
     Return False and the result of *fn* if it is no iterator; else True and the list of the unsent values.
     """
     receiver = address.connect()
@@ -127,17 +111,24 @@ class Receiver:
         #: The task; None once the call's future is done: the call may go on for a while if it was cancelled,
         #: and its executor may keep the future.  Written by the backend.
         self.task: Any = worker.task
-        # Why the generator was closed.  Written by the thread that serves the worker.
+        # Why the generator was closed.  Written by the thread that calls `take`.
         self._error: BaseException | None = None
+        #: Called when the call's future is done.  Set by the engine.
+        self.on_end: Callable[[], object] = lambda: None
 
-    def take(self, value: Any) -> bool:
-        """Publish *value*; return True when the generator may go on, False if it is to be closed."""
+    def end(self) -> None:
+        """Take no more values: the call's future is done."""
+        self.task = None
+        self.on_end()
+
+    def take(self, value: Any, load: Callable[[Any], Any] | None = None) -> bool:
+        """Publish *value*, or ``load(value)``; return True when the generator may go on, else False."""
         task, scheduler = self.task, self._worker.queue.scheduler
         if task is None:
             return False
         try:
             with uninterrupted():
-                self._publish(value)
+                self._publish(value if load is None else load(value))
             # `stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
             # after the next value.
             if scheduler.stopped:
@@ -145,15 +136,16 @@ class Receiver:
             at_end = task._at_end
             if at_end is not None and at_end.cancel_requested:
                 raise CancelledError()
-        except Exception as error:
-            return self.refuse(error)
-        return True
+        except BaseException as error:
+            strip_ours(error)
+            self._error = error
+        return self._error is None
 
-    def refuse(self, error: BaseException) -> bool:
-        """Let the task fail with *error*; return False, as `take` does."""
-        strip_ours(error)
-        self._error = error
-        return False
+    def serve(self, connection: Any) -> None:
+        """Take the values that come through *connection*, until the worker is gone."""
+        with suppress(EOFError, OSError):
+            while True:
+                connection.send(self.take(connection.recv_bytes(), pickle.loads))
 
     def _publish(self, value: Any) -> None:
         queue, task = self._worker.queue, self.task
@@ -166,18 +158,12 @@ class Receiver:
         queue.scheduler.streams.publish(task._stream, value)
 
     def result(self, iterates: bool, value: Any) -> Any:
-        """Return the result of the task, whose call of `stream` has returned *iterates* and *value*.
-
-        Raises:
-            RuntimeError: The executor has made the call twice, and the second worker could not connect.
-            ValueError: There are more values than announced.
-            BaseException: The generator was closed for it.
-        """
+        """Return the result of the task, whose call of `stream` has returned *iterates* and *value*."""
         if not iterates:
             return value
         if self._error is not None:
             raise self._error
-        if value and self.task._stream.values:
+        if value and self.task._stream.values:  # the executor has made the call twice
             raise RuntimeError(BEGUN_ANEW)
         for each in value:
             self._publish(each)
@@ -193,33 +179,29 @@ class LocalAddress(NamedTuple):
 
     process: int  # the identifier of the receiver's process
     key: bytes  # the receiver's, in its interpreter
-    listener: Any = None  # the address of the listener of that interpreter; None: this was never pickled
-    secret: bytes = b""  # the listener's
+    listener: tuple[Any, bytes] | None = None  # what `listen` returned; None: this was never pickled
 
     def __reduce__(self) -> Any:
         # An interpreter whose calls stay within it needs no thread, socket and file.
-        listener, secret = listen(self.process) if self.listener is None else self[2:]
-        return LocalAddress, (self.process, self.key, listener, secret)
+        return LocalAddress, (self.process, self.key, self.listener or listen(self.process))
 
     def connect(self) -> Receiver | RemoteReceiver | None:
+        """Return the receiver; raise a RuntimeError if another worker has had this call."""
         # A forked process has a copy of the dictionary.
         receiver = _receivers.pop(self.key, None) if self.process == os.getpid() else None
         if receiver is not None:
             return receiver
-        if self.listener is None:
-            raise RuntimeError(BEGUN_ANEW)
-        from multiprocessing.connection import Client
+        if self.listener is not None:
+            from multiprocessing.connection import Client
 
-        try:
-            connection = Client(self.listener, authkey=self.secret)
-            connection.send(self.key)
-            begun = connection.recv()
-        except (EOFError, OSError):
-            return None
-        if not begun:
-            connection.close()
-            raise RuntimeError(BEGUN_ANEW)
-        return RemoteReceiver(connection)
+            try:
+                connection = Client(self.listener[0], authkey=self.listener[1])
+                connection.send(self.key)
+                if connection.recv():
+                    return RemoteReceiver(connection)
+            except (EOFError, OSError):
+                return None
+        raise RuntimeError(BEGUN_ANEW)
 
 
 def local_address(receiver: Receiver) -> LocalAddress:
@@ -247,7 +229,7 @@ def _accept(listener: Any, secret: bytes) -> None:
             threading.Thread(target=_welcome, args=(connection, secret), daemon=True).start()
         except (OSError, RuntimeError):  # no file can be opened, or no thread started
             connection = None  # this closes it, and its worker goes on alone
-            sleep(RETRY)
+            sleep(0.01)
 
 
 def _welcome(connection: Any, secret: bytes) -> None:
@@ -261,17 +243,4 @@ def _welcome(connection: Any, secret: bytes) -> None:
         receiver = _receivers.pop(connection.recv(), None)
         connection.send(receiver is not None)
         if receiver is not None:
-            serve(connection, receiver)
-
-
-def serve(connection: Any, receiver: Receiver) -> None:
-    """Give *receiver* the values that come through *connection*, until the worker is gone."""
-    with suppress(EOFError, OSError):
-        while True:
-            message = connection.recv_bytes()
-            try:
-                going = receiver.take(pickle.loads(message))
-            except BaseException as error:  # the value can't be unpickled
-                going = receiver.refuse(error)
-            connection.send(going)
-            del message
+            receiver.serve(connection)

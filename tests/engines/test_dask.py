@@ -28,7 +28,6 @@ from gate import Gate  # noqa: E402
 from threads import beside  # noqa: E402
 
 from smqexec import Item, Queue, Scheduler, Task, number_of_results  # noqa: E402
-from smqexec._engines.dask import connection  # noqa: E402
 from smqexec._engines.dask.calls import in_loop  # noqa: E402
 from smqexec.dask import BrokenCluster, CallLost, ClusterFuture, DaskExecutor  # noqa: E402
 
@@ -693,9 +692,7 @@ def test_a_value_that_cannot_be_pickled_fails_its_generator(queues: Any) -> None
     assert task.exception(DEADLINE) is not None
 
 
-def test_the_connection_of_a_generator_ends_with_it(queues: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dask's scheduler would log an error for each `get` that waits in vain."""
-    monkeypatch.setattr(connection, "POLLING", 1000.0)
+def test_the_connection_of_a_generator_ends_with_it(queues: Any) -> None:
     _, remote, _ = queues
     assert remote.submit(calls.counting, 2).result(DEADLINE) == [0, 1]
 

@@ -20,7 +20,7 @@ from threads import beside, planned, until, without_collector
 
 from smqexec import Queue, Scheduler, settled
 from smqexec._engines import executors as _executors
-from smqexec._engines.executors import Adapted, Call, Engine
+from smqexec._engines.executors import Call, Engine
 from smqexec._engines.receivers import stream
 from smqexec._futures.remote_value import Remote
 
@@ -32,6 +32,7 @@ class Here(Engine):
     max_workers = 3
 
     def __init__(self) -> None:
+        super().__init__(Inline())
         self.calls: list[Call] = []
 
     def call(self, call: Call) -> Future[Any]:
@@ -366,7 +367,7 @@ class Mute(Exception):
 
 def test_only_errors_of_pickling_are_explained() -> None:
     lock = threading.Lock()
-    engine = Adapted(Inline())
+    engine = Engine(Inline())
     for error in (ValueError("bad frame"), Mute(), CancelledError()):
         assert engine.explain(error, divmod, (lock, 1), {}) is error
     pickling = PicklingError("Could not pickle the task")

@@ -53,7 +53,7 @@ def far() -> Pool:
 
 def unreachable() -> Pool:
     """A pool whose threads can't connect to this process."""
-    return Pool(process=0, listener="/nowhere")
+    return Pool(process=0, listener=("/nowhere", b""))
 
 
 @contextmanager
@@ -310,7 +310,7 @@ def test_values_of_a_second_worker_that_could_not_connect_fail_the_task() -> Non
         def submit(self, fn: Any, /, address: Any, *args: Any, **kwargs: Any) -> Future[Any]:
             def call(_: Any) -> Any:
                 fn(address, *args)
-                return fn(address._replace(process=0, listener="/nowhere"), *args)
+                return fn(address._replace(process=0, listener=("/nowhere", b"")), *args)
 
             return super().submit(call, address)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,6 +54,7 @@ class Keeper(Engine):
     max_workers = 1
 
     def __init__(self, prefetch: int = 0) -> None:
+        super().__init__(Executor())
         self.prefetch = prefetch
         self.calls: dict[str, Held] = {}  # by name, in the order in which they came
 

@@ -2,7 +2,6 @@
 
 The modules, each after those that it imports::
 
-    calls        calls pickled here and made by workers; calls in the loop of Dask's client
-    connection   generator tasks: values and answers go through two of Dask's queues
-    executor     DaskExecutor, and the futures of its calls
+    calls      calls pickled here and made by workers; the values of generator tasks; the loop of the client
+    executor   DaskExecutor, and the futures of its calls
 """

@@ -1,13 +1,9 @@
 """The executor of a Dask cluster, and the futures of its calls: see ``smqexec.dask``.
 
-A `ClusterFuture` stands for a value at the cluster, which Dask's own future keeps there.  Its states::
-
-    sent --> done                    the value is at the cluster, or the call has failed or was cancelled
-    sent --> sent                    the cluster dropped the call: `ClusterFuture._end` sends it again
-    done --> done, with its value    `ClusterFuture.result` has fetched the value
-
-Dask calls `ClusterFuture._end` in a thread of its own.  The thread of the client's event loop must not wait
-for the cluster; all other threads ask the cluster by ``in_loop``.
+A `ClusterFuture` is done when its value is at the cluster, where Dask's own future keeps the value, or when
+the call has failed or was cancelled.  `ClusterFuture.result` fetches the value.  Dask calls
+`ClusterFuture._end` in a thread of its own.  The thread of the client's event loop must not wait for the
+cluster; all other threads ask the cluster by ``in_loop``.
 """
 
 # What comes from Dask is Any, and Dask need not be there.
@@ -20,7 +16,7 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, InvalidStateError
+from concurrent.futures import BrokenExecutor, CancelledError
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -33,26 +29,24 @@ from typing_extensions import override
 
 from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
-from ..executors import Call, Engine
-from ..receivers import Address, Receiver
-from .calls import in_loop, pack, perform
-from .connection import ClusterConnection
+from ..executors import Call, Engine, end_of
+from ..receivers import Receiver
+from .calls import ClusterConnection, in_loop, pack, perform
 
-_NOTHING: Any = object()
+# The result of a future whose value was not fetched.
+_THERE: Any = object()
 
 # A call of more bytes is sent to a worker, not with Dask's graph: Dask's scheduler keeps the graph as long as
 # any value that was made from it.
 LARGE = 100_000
-# Why Dask drops a call: a lost worker had a value that no call can make again, as the large call of the value
-# was lost too.  This process still has the arguments, and sends the call again, SENDINGS times in all.
-LOST = ("lost dependencies", "already forgotten")
+# Dask drops a large call if its worker is lost.  This process sends the call again, so many times in all.
 SENDINGS = 3
 
 # Seconds of work to prefetch.  A worker that ends a call waits 12 ms for the next one on an idle machine, as
 # Dask's client sends every 10 ms, and several times as long on a busy one.
 PREFETCHED = 0.1
-# How many ends of calls measure the pace, and how many calls are prefetched at most.
-RECENT, MOST = 16, 64
+# How many calls are prefetched at most.
+MOST = 64
 
 
 class CallLost(RuntimeError):
@@ -86,9 +80,8 @@ class ClusterFuture(Remote):
         self._large: DaskFuture | None = None
         # How often the call was sent.
         self._sendings = 0
-        # Guards `_value`: the value, once it was fetched.
+        # Held while the value replaces `_THERE` as the result.
         self._fetching = threading.Lock()
-        self._value = _NOTHING
         # `cancel` was called.  Written by any thread.
         self._asked = False
 
@@ -129,12 +122,12 @@ class ClusterFuture(Remote):
         """
         super().result(timeout)
         with self._fetching:
-            if self._value is _NOTHING:
+            if self._result is _THERE:
                 try:
-                    self._value = in_loop(self.executor.client, self.remote.result)
+                    self._result: Any = in_loop(self.executor.client, self.remote.result)
                 except (CancelledError, ConnectionError) as error:
                     raise self._lost(error) from error
-            return self._value
+            return self._result
 
     def send(self) -> None:
         """Submit the call; raise an exception as `DaskExecutor.submit` does."""
@@ -152,8 +145,7 @@ class ClusterFuture(Remote):
         )  # fmt: skip
         self.remote.add_done_callback(self._end)
         if client.status != "running":  # if it closed before it had the call, Dask calls no `_end`
-            with suppress(InvalidStateError):  # Dask has called `_end`
-                self.set_exception(self.executor.broken())
+            raise ConnectionError
 
     def _end(self, remote: DaskFuture) -> None:
         """End this future as *remote*, Dask's own, has ended: the callback of *remote*."""
@@ -163,19 +155,18 @@ class ClusterFuture(Remote):
                 exception = in_loop(client, remote.exception)
                 self.set_exception(exception.with_traceback(in_loop(client, remote.traceback)))
             elif remote.status != "cancelled":
-                self.set_result(None)
+                self.set_result(_THERE)
             elif self._asked:
                 super().cancel()
                 self.set_running_or_notify_cancel()
             else:
                 in_loop(client, remote.result)  # raises the reason
         except Exception as error:  # the client may close meanwhile
-            if self._sendings < SENDINGS and getattr(error, "reason", None) in LOST:
+            if self._large is not None and self._sendings < SENDINGS:
                 with suppress(Exception):
                     self.send()
                     return
-            with suppress(InvalidStateError):  # `send` has ended this future, as the client closed
-                self.set_exception(self._lost(error))
+            self.set_exception(self._lost(error))
         self.executor._ends.append(monotonic())
         self._call = self._large = None
         self._done_callbacks: list[Any] = []  # they refer to a queue
@@ -230,20 +221,18 @@ class DaskExecutor(Engine):
         # `shutdown` was called.
         self._shutdown = False
         # When the last calls ended.
-        self._ends: deque[float] = deque(maxlen=RECENT)
+        self._ends: deque[float] = deque(maxlen=MOST)
         # The error of the cluster, once a call has found it lost: see ``executors.end_of``.
         self._broken: BrokenCluster | None = None
 
     @property
     def prefetch(self) -> int:  # type: ignore[override]
-        """The number of calls that may wait at busy workers: as many as end in a tenth of a second.
+        """The number of calls that may wait at busy workers: as many as ended in the last tenth of a second.
 
         So 1 for calls of a second, whose order counts, and dozens for calls that take no time.
         """
-        ends = self._ends
-        if len(ends) < 2:
-            return 1
-        return min(1 + int(PREFETCHED * (len(ends) - 1) / max(ends[-1] - ends[0], 1e-6)), MOST)
+        since = monotonic() - PREFETCHED
+        return 1 + sum(end > since for end in self._ends.copy())
 
     @property
     def max_workers(self) -> int:  # type: ignore[override]
@@ -273,6 +262,12 @@ class DaskExecutor(Engine):
     def takes(self, future: Remote) -> bool:
         return isinstance(future, ClusterFuture) and future.executor.client is self.client
 
+    def ended(self) -> BaseException | None:
+        return end_of(self)
+
+    def explain(self, error: BaseException, fn: Any, args: Any, kwargs: Any) -> BaseException:
+        return error  # `pack` has said why
+
     def call(self, call: Call) -> ClusterFuture:
         if self._shutdown:
             raise RuntimeError("cannot schedule new futures after shutdown")
@@ -283,7 +278,7 @@ class DaskExecutor(Engine):
         future.add_done_callback(self._pending.discard)
         return future
 
-    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
+    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Any:
         if options.get("retries"):
             raise ValueError("a generator task can't be retried, as its values are out: leave retries out")
         with self._breaking():
@@ -293,8 +288,6 @@ class DaskExecutor(Engine):
     def _breaking(self) -> Generator[None]:
         """Raise `BrokenCluster` in place of an exception of a client that has lost its cluster."""
         try:
-            if self.client.status != "running":
-                raise self.broken()
             yield
         except Exception as error:
             if self.client.status != "running":
