@@ -21,7 +21,7 @@ from typing import Any, ClassVar, NamedTuple
 from .._calls.callables import name_of, traceback_of
 from .._futures.remote_value import Remote
 from .._workers.pools import submitting
-from .receivers import Receiver, local_address, perform
+from .receivers import Address, Receiver, local_address, perform
 
 
 class Call(NamedTuple):
@@ -81,7 +81,7 @@ class Engine(Executor):
         finally:
             del call, fn, args, kwargs, _  # a failure keeps this frame
 
-    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Any:
+    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
         """Return the address at which `stream`, in a call with *options*, finds *receiver*; may raise."""
         return local_address(receiver)
 

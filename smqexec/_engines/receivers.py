@@ -21,7 +21,7 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache
 from time import sleep
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from .._calls.callables import is_iterator, strip_ours
@@ -32,6 +32,12 @@ BEGUN_ANEW = (
     "the executor has begun a generator task again, after its worker was lost or had failed; "
     "a generator task can't be repeated, as its values are out"
 )
+
+class Address(Protocol):
+    """Where a worker finds the receiver: an argument of `stream`, so it can be pickled."""
+
+    def connect(self) -> Receiver | RemoteReceiver | None: ...
+
 
 # In the worker.
 
@@ -49,10 +55,9 @@ def perform(fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         raise
 
 
-def stream(address: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
+def stream(address: Address, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[bool, Any]:
     """Call *fn*; if it returns an iterator, give each value to the receiver before the next is computed.
 
-    ``address.connect()`` returns the `Receiver`, or a `RemoteReceiver`, or None if no connection is possible.
     Return False and the result of *fn* if it is no iterator; else True and the list of the unsent values.
     """
     receiver = address.connect()
@@ -186,7 +191,11 @@ class LocalAddress(NamedTuple):
         return LocalAddress, (self.process, self.key, self.listener or listen(self.process))
 
     def connect(self) -> Receiver | RemoteReceiver | None:
-        """Return the receiver; raise a RuntimeError if another worker has had this call."""
+        """Return the receiver; None if it can't be reached from here.
+
+        Raises:
+            RuntimeError: Another worker has had this call.
+        """
         # A forked process has a copy of the dictionary.
         receiver = _receivers.pop(self.key, None) if self.process == os.getpid() else None
         if receiver is not None:

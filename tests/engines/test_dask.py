@@ -28,7 +28,7 @@ from gate import Gate  # noqa: E402
 from threads import beside  # noqa: E402
 
 from smqexec import Item, Queue, Scheduler, Task, number_of_results  # noqa: E402
-from smqexec._engines.dask.calls import in_loop  # noqa: E402
+from smqexec._engines.dask.transport import in_loop  # noqa: E402
 from smqexec.dask import BrokenCluster, CallLost, ClusterFuture, DaskExecutor  # noqa: E402
 
 DEADLINE = calls.DEADLINE

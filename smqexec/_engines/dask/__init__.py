@@ -2,6 +2,6 @@
 
 The modules, each after those that it imports::
 
-    calls      calls pickled here and made by workers; the values of generator tasks; the loop of the client
-    executor   DaskExecutor, and the futures of its calls
+    transport   what goes between this process and the workers: calls, and the values of generator tasks
+    executor    DaskExecutor, and the futures of its calls
 """

@@ -30,8 +30,8 @@ from typing_extensions import override
 from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
 from ..executors import Call, Engine, end_of
-from ..receivers import Receiver
-from .calls import ClusterConnection, in_loop, pack, perform
+from ..receivers import Address, Receiver
+from .transport import ClusterConnection, in_loop, pack, perform
 
 # The result of a future whose value was not fetched.
 _THERE: Any = object()
@@ -278,7 +278,7 @@ class DaskExecutor(Engine):
         future.add_done_callback(self._pending.discard)
         return future
 
-    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Any:
+    def address(self, receiver: Receiver, options: Mapping[str, Any]) -> Address:
         if options.get("retries"):
             raise ValueError("a generator task can't be retried, as its values are out: leave retries out")
         with self._breaking():
