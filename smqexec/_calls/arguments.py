@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from .containers import Container, Take, rebuild, search, substitute
+from .containers import Container, Take, search, substitute
 from .kinds import FUTURE, ITEMS, KINDS, PLAIN, SETTLED, kind_of
 
 # Forms, as above, that need no template.  ONE and ALL spare the worker a look at each argument.
@@ -68,7 +68,11 @@ class Template:
         """Do what `materialise` does, and release all parts."""
         parts, names, containers = self.parts, self.names, self.containers
         self.parts = self.found = self.names = self.containers = ()
-        values = rebuild(parts, containers, take)
+        for container in containers:
+            container.rebuild(take)
+        values = substitute(parts, take)
+        for container in containers:
+            container.release()
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
 

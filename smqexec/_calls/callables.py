@@ -1,8 +1,8 @@
 """What is called: which callables make generator tasks, ``number_of_results``, wrappers and tracebacks.
 
-A call is a generator task if the callable is a generator function, or has an attribute
-``number_of_results``.  The search looks through `functools.partial`, bound methods, the
-``__call__`` of a class and decorators that set ``__wrapped__``.  It calls no user code.
+A call is a generator task if the callable is a generator function, or has a ``number_of_results``.  The
+search looks through `functools.partial`, bound methods, the ``__call__`` of a class and decorators that set
+``__wrapped__``.  It calls no user code.
 """
 
 from __future__ import annotations
@@ -20,18 +20,11 @@ from .kinds import class_attribute, remember
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
-# The folder of this package.
-_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
-
+_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # of this package
 # The descriptor of the base class: a frozen dataclass refuses an assignment to the attribute.
 _TRACEBACK: Any = vars(BaseException)["__traceback__"]
-
-# The name of the attribute.
 _NAME = "number_of_results"
-
-# A chain of wrappers longer than this is a cycle.
-_LONGEST = 100
-
+_LONGEST = 100  # a chain of more wrappers is a cycle
 # Classes whose instances are no iterators: a lookup is 0.1 µs faster than `is_iterator`.
 NO_ITERATORS: dict[type, int] = {}
 
@@ -82,14 +75,14 @@ class Plain:
 
 
 class Within:
-    """The function *fn*, called through *call*, as are its ``number_of_results`` and a generator's steps."""
+    """The function *fn*, called through *call*, as are its ``number_of_results`` and a generator's steps.
+
+    For example *call* is the ``run`` of a context.  All fields are constant.
+    """
 
     def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
-        # Called with a function and its arguments: for example the ``run`` of a context.
         self.call = call
-        # The function, under the name that decorators use: `generates` looks there.
-        self.__wrapped__ = fn
-        # For `name_of`.
+        self.__wrapped__ = fn  # where `generates` looks, as decorators have it
         self.__qualname__ = name_of(fn)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:

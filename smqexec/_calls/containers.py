@@ -1,12 +1,12 @@
 """Search containers among a call's arguments, and rebuild those that hold futures.
 
-The state of a container at submit counts: the search copies the contents of each container that it
-visits.  A `Container` is the record of a container that holds a value which is not plain.  A record is
-*tainted* if a future, ``Raw`` or ``settled`` is in the container, at any depth.  A tainted record replaces
-its container in the copies, and the container is rebuilt.  All other containers are passed as they are.
+The search copies the contents of each container that it visits.  A `Container` is the record of one that
+holds a value which is not plain.  A record is *tainted* if a future, ``Raw`` or ``settled`` is in the
+container, at any depth.  A tainted record replaces its container in the copies, and the container is rebuilt.
+All other containers are passed as they are.
 
-Search and rebuilding are iterative, so no depth overflows a stack.  Records are not shared: the submitting
-thread makes them, and the worker of the call rebuilds.
+Search and rebuilding are iterative, so no depth overflows a stack.  The submitting thread makes the records;
+the worker of the call rebuilds.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Container:
         # The kind of the container, as `kind_of` returns it; constant.
         self.kind = kind
         # A copy of the contents: see `_opened`.  Records replace containers in it.
-        self.parts = parts
+        self.parts: Any = parts
         # Makes the container of its contents.  Constant.
-        self.make = make
+        self.make: Any = make
         # All parts have been searched.
         self.searched = False
         # A future, ``Raw`` or ``settled`` is in the container, at any depth.
@@ -47,6 +47,17 @@ class Container:
         places: list[tuple[Container, int, int]]
         places = [(self, i, kind) for i, part in enumerate(self.parts) if (kind := kind_of(type(part)))]
         return places[::-1]
+
+    def rebuild(self, take: Take | None) -> None:
+        """Make the container, once all containers in it are made."""
+        contents: Any = substitute(self.parts, take)
+        if self.kind in (MAPPING, DATACLASS):
+            contents = zip(contents[::2], contents[1::2], strict=True)
+        self.made = self.make(contents)
+
+    def release(self) -> None:
+        """Release the contents: on a free-threaded build only the thread that made the record can free it."""
+        self.parts = self.made = self.make = None
 
 
 def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]:
@@ -79,7 +90,11 @@ def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]
             visited.append(part)
             known[id(part)] = None
             contents, make = _opened(part, kind)
-            if not _is_plain(contents):
+            try:  # without a step of Python for each part: most containers hold plain values of few types
+                plain = not any(map(kind_of, set(map(type, contents))))
+            except Exception:  # an unhashable class
+                plain = False
+            if not plain:
                 known[id(part)] = container = Container(kind, contents, make)
                 todo += [(outer, position, PLAIN), *container.places()]
             continue
@@ -98,14 +113,6 @@ def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]
     if any(container.tainted for container in looped):
         raise ValueError("a container among the arguments contains a future, and itself")
     return root.parts, found, tainted
-
-
-def _is_plain(parts: list[Any]) -> bool:
-    """Return True if all *parts* are plain.  A wrong False costs time alone: the search looks at all."""
-    try:  # without a step of Python for each part: most containers hold plain values of few types
-        return not any(map(kind_of, set(map(type, parts))))
-    except Exception:  # an unhashable class
-        return False
 
 
 def _opened(value: Any, kind: int) -> tuple[list[Any], Callable[[Any], Any]]:
@@ -162,19 +169,3 @@ def value_of(part: Any, take: Take | None = None) -> Any:
     if kind == RAW:
         return part.value
     return part.future if kind == SETTLED else part
-
-
-def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | None) -> list[Any]:
-    """Rebuild *containers*, which `search` returned; return *parts* as `substitute` does."""
-    for container in containers:
-        contents: Any = substitute(container.parts, take)
-        if container.kind in (MAPPING, DATACLASS):
-            contents = zip(contents[::2], contents[1::2], strict=True)
-        container.made = container.make(contents)
-    values = substitute(parts, take)
-    # Release the contents here.  On a free-threaded build only the thread that made an object frees it.  The
-    # submitting thread frees the records; if it also released the contents, they would wait for that thread,
-    # which may be idle for long.
-    for container in containers:
-        container.parts = container.made = container.make = None  # type: ignore[assignment]
-    return values

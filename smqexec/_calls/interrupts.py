@@ -1,10 +1,8 @@
 """Signal handlers and finalizers, which interrupt our own code at any point; above all Ctrl-C.
 
-Python calls signal handlers in the main thread, between two bytecodes, and finalizers in any thread.  They
-may call this package while the same thread is in the middle of a change.  The handler of Ctrl-C raises there.
-So an `uninterrupted` block masks Ctrl-C during changes that belong together, and `unmasked` calls user code
-in such a block.  Calls that interrupt the holder of a scheduler's lock wait in `DEFERRED`: see
-``_core/exclusive``.
+Python calls signal handlers in the main thread, between two bytecodes, and finalizers in any thread, perhaps
+in the middle of a change.  The handler of Ctrl-C raises there.  So an `uninterrupted` block masks Ctrl-C
+during changes that belong together, and `unmasked` calls user code in such a block.
 
 In the main thread Ctrl-C is either *open* (`_block` is None) or *masked* by the one block `_block`; blocks
 inside that block change nothing.  `_block`, the fields of blocks and Python's signal handlers belong to the
@@ -22,7 +20,6 @@ from contextlib import suppress
 from importlib import import_module
 from signal import SIGINT
 from threading import get_ident
-from types import TracebackType
 from typing import Any, TypeVar
 
 R = TypeVar("R")
@@ -41,7 +38,7 @@ HEADROOM = 30
 MAIN = {threading.main_thread().ident}
 
 # For each thread, the calls of handlers and finalizers that interrupted our own code there.  The thread makes
-# them when it has released the scheduler's lock.  It reads and writes no entry but its own.
+# them when it has released the scheduler's lock: see ``_core/exclusive``.  It uses no entry but its own.
 DEFERRED: dict[int, list[Callable[[], object]]] = {}
 
 # Held while Python's recursion limit is changed.  Guards `_owed`.
@@ -73,13 +70,12 @@ class uninterrupted:
     """
 
     # `_handler`: the handler of Ctrl-C that this block replaces.  `_pressed`: the arguments of its masked
-    # call, or None.  `_error`: the KeyboardInterrupt that `keep` recorded, or None.
-    __slots__ = ("_error", "_handler", "_pressed")
+    # call, or the KeyboardInterrupt that `keep` recorded, or None.
+    __slots__ = ("_handler", "_pressed")
 
     def __enter__(self) -> None:
         if get_ident() in MAIN and _block is None:
             self._pressed: Any = None
-            self._error: BaseException | None = None
             self._mask()
 
     def _mask(self) -> None:
@@ -96,11 +92,9 @@ class uninterrupted:
 
     def _note(self, *args: Any) -> None:
         """Record a masked Ctrl-C: the handler while this block masks."""
-        self._pressed = args
+        self._pressed = self._pressed or args
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if _block is self:
             self._unmask(True)
 
@@ -110,49 +104,47 @@ class uninterrupted:
         _block = None
         set_handler(SIGINT, self._handler)
         if at_once:
-            error, self._error = self._error, None
             pressed, self._pressed = self._pressed, None
             try:
-                if error is not None:
-                    raise error
+                if isinstance(pressed, BaseException):
+                    raise pressed
                 if pressed is not None:
                     self._handler(*pressed)
             finally:
-                del error  # no cycle: the traceback of the exception keeps this frame
-
-    def lifted(self, call: Callable[..., R], args: Any, kwargs: Any, at_once: bool) -> R:
-        """Call *call* with Ctrl-C open; if *at_once*, first handle a masked Ctrl-C."""
-        try:
-            try:
-                self._unmask(at_once)
-                return call(*args, **kwargs)
-            finally:
-                self._mask()  # replaces the present handler: *call* may have set another
-        except BaseException:
-            if _block is None:  # Ctrl-C came after the call, before `_mask` had replaced the handler
-                self._mask()
-            raise
+                del pressed  # no cycle: the traceback of the exception keeps this frame
 
 
 def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Call *call*, user code, with Ctrl-C as it is outside of all `uninterrupted` blocks."""
-    if _block is None or get_ident() not in MAIN:
-        return call(*args, **kwargs)
-    return _block.lifted(call, args, kwargs, False)
+    return _lifted(False, call, args, kwargs)
 
 
 def interruptible(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Do what `unmasked` does, but first handle a Ctrl-C that was masked until now."""
-    if _block is None or get_ident() not in MAIN:
+    return _lifted(True, call, args, kwargs)
+
+
+def _lifted(at_once: bool, call: Callable[..., R], args: Any, kwargs: Any) -> R:
+    block = _block
+    if block is None or get_ident() not in MAIN:
         return call(*args, **kwargs)
-    return _block.lifted(call, args, kwargs, True)
+    try:
+        try:
+            block._unmask(at_once)
+            return call(*args, **kwargs)
+        finally:
+            block._mask()  # replaces the present handler: *call* may have set another
+    except BaseException:
+        if _block is None:  # Ctrl-C came after the call, before `_mask` had replaced the handler
+            block._mask()
+        raise
 
 
 def keep(error: BaseException) -> bool:
     """Return True if *error*, raised by user code, is Ctrl-C: the masking block raises it at its end."""
     if _block is None or get_ident() not in MAIN or not isinstance(error, KeyboardInterrupt):
         return False
-    _block._error = error
+    _block._pressed = error
     return True
 
 

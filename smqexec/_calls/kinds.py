@@ -14,8 +14,7 @@ from types import BuiltinFunctionType
 from typing import Any, Generic, TypeVar, final
 
 T = TypeVar("T")
-# Of Raw, so that ty takes a Raw of any function for a Raw[Callable[..., R]].
-T_co = TypeVar("T_co", covariant=True)
+T_co = TypeVar("T_co", covariant=True)  # so that ty takes a Raw of any function for a Raw[Callable[..., R]]
 
 
 @final
@@ -71,12 +70,13 @@ KINDS: dict[type, int] = {}
 _MOST = 1024
 
 
-def remember(cache: dict[type, int], cls: type, value: int) -> None:
-    """Store *value* for *cls* in *cache*, unless the metaclass makes *cls* unhashable."""
+def remember(cache: dict[type, int], cls: type, value: int) -> int:
+    """Store *value* for *cls* in *cache*, unless the metaclass makes *cls* unhashable; return *value*."""
     if len(cache) >= _MOST:
         cache.clear()
     with suppress(Exception):
         cache[cls] = value
+    return value
 
 
 def kind_of(cls: type) -> int:
@@ -84,9 +84,7 @@ def kind_of(cls: type) -> int:
     try:
         return KINDS[cls]
     except Exception:  # a new class, or any error of a metaclass that makes it unhashable
-        kind = _find_kind(cls)
-    remember(KINDS, cls, kind)
-    return kind
+        return remember(KINDS, cls, _find_kind(cls))
 
 
 def _find_kind(cls: type) -> int:

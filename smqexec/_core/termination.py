@@ -266,4 +266,6 @@ def _is_needed(node: Any) -> bool:
         if counts and other._stage < DONE:
             return True
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
-    return at_end is not None and at_end.is_needed()
+    if at_end is None:
+        return False
+    return bool(at_end.waiters or at_end.callbacks) or any(relay.scheduler for relay in at_end.relays)

@@ -13,34 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from .._planner import Node
 
 
-class Owner(Protocol):
-    """A scheduler, by its parts, as futures call it.  Each method takes the lock by itself."""
-
-    dispatcher: Any  # promote(task)
-    termination: Any  # cancel(future, dependencies), foreign_done(relay, future)
-    waiting: Any  # wait_for(future, timeout)
-    streams: Any  # stream, item, length, part: see there
-
-    def exclusive(self) -> AbstractContextManager[Any]: ...
-    def deferred(self, call: Callable[..., object], *args: Any) -> bool: ...
-    def why_of(self, future: Any) -> str | None: ...
-
-
 class Home(Protocol):
-    """A queue, as futures see it."""
+    """A queue, as futures see it.
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def remote_values(self) -> bool: ...
-    @property
-    def scheduler(self) -> Owner: ...
+    They call ``exclusive``, ``deferred`` and ``why_of`` of its scheduler; ``promote`` of the dispatcher,
+    ``cancel`` and ``foreign_done`` of the termination, and ``wait_for`` of the waiting of that; and all
+    requests of its streams.  Each of these takes the lock by itself.
+    """
+
+    name: str
+    remote_values: bool
+    scheduler: Any
 
 
 class Settled(Node):
@@ -59,10 +47,10 @@ class Foreign(Node):
 
     __slots__ = ("future", "scheduler", "settled")
 
-    def __init__(self, scheduler: Owner, future: Any, settled: bool) -> None:
+    def __init__(self, scheduler: Any, future: Any, settled: bool) -> None:
         super().__init__()
         # The scheduler of the dependents; None after the end.
-        self.scheduler: Owner | None = scheduler
+        self.scheduler = scheduler
         # The future, if it is a task or item of another scheduler; None after the end.
         self.future = future
         # The argument was ``settled(future)``: a failure of the future does not fail the dependents.
@@ -103,8 +91,3 @@ class AtEnd:
     def calls(self) -> list[Callable[[Any], object]]:
         """Return all callbacks in the order of their calls."""
         return [*self.item_callbacks, *(relay.future_done for relay in self.relays), *self.callbacks]
-
-    def is_needed(self) -> bool:
-        """Return True if the future has a waiting thread, a callback, or a dependent in another scheduler."""
-        needed = any(relay.scheduler is not None for relay in self.relays)
-        return needed or bool(self.waiters or self.callbacks)

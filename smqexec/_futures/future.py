@@ -1,14 +1,13 @@
 """The base of tasks and items: a future that its scheduler ends.
 
-A `PlannedFuture` is a node of the planner and a future in one slotted object.  Its stages are those of the
-planner, and two ends of our own, FAILED and CANCELLED.  It has no `threading.Condition`, which would cost
-more than all the rest: what waits for it, or is called at its end, is in its `AtEnd`, made on demand under
-the scheduler's lock.  No wake is lost: the thread that ends the future takes the record under the same lock.
+A `PlannedFuture` is a node of the planner and a future in one slotted object.  It has no
+`threading.Condition`, which would cost more than all the rest: what waits for it, or is called at its end, is
+in its `AtEnd`, made on demand under the scheduler's lock.  No wake is lost: the thread that ends the future
+takes the record under the same lock.
 
 The ending thread stores the outcome, the stage, then ``_home = None``, under the lock.  After the lock it
-wakes threads that wait, then calls callbacks.  `_stage`, `_home` and `_outcome` may be read without the lock,
-with or without the GIL: each is one slot, so a reader that sees a final stage sees the outcome, and one that
-sees no home sees both.
+wakes threads that wait, then calls callbacks.  `_stage`, `_home` and `_outcome` may be read without the lock:
+a reader that sees a final stage sees the outcome, and one that sees no home sees both.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ class Failure:
 
     def __init__(self, exception: BaseException, origin: Future[Any] | None = None) -> None:
         self.exception = exception
-        # The traceback of the exception at the failure: to raise the exception again makes its own longer.
+        # At the failure: to raise the exception again makes its own traceback longer.
         self.traceback = traceback_of(exception)
         # The task that raised; None if it is the failed task itself: no reference cycle.
         self.origin = origin
@@ -74,12 +73,12 @@ class PlannedFuture(Node, Future[R]):
 
     __slots__ = ("_at_end", "_outcome")
 
-    #: The queue whose scheduler ends the future; None from the end on.  In a task it is the planner's slot
-    #: `_queue`.  Written under the lock, by the submission and by `_leave`.
+    # All three are written under the lock.
+    #: The queue whose scheduler ends the future; None from the end on.  In a task it is the slot `_queue`.
     _home: Home | None
-    #: From the end on: the result, a `Failure`, or None if the future was cancelled.  Written under the lock.
+    #: From the end on: the result, a `Failure`, or None if the future was cancelled.
     _outcome: Any
-    #: Waiters, callbacks and hooks; None while there are none.  Made under the lock.
+    #: Waiters, callbacks and hooks; None while there are none.
     _at_end: AtEnd | None
 
     def __init__(self, *_: object, **__: object) -> None:
@@ -162,20 +161,20 @@ class PlannedFuture(Node, Future[R]):
     def why(self) -> str:
         """Return, for people, why the task has not started, or not ended yet, or how it ended.
 
-        Cost: a step for each task on the way to the task that it waits for.  If it is ready and other tasks
-        come first, a step for each pending task, up to some 10 ms, in which no task starts or ends.
+        Cost: a step for each task on the way to the one that it waits for.  If it is ready and others come
+        first, a step for each pending task, up to some 10 ms, in which no task starts or ends.
         """
         queue = self._home
-        cause = None if queue is None else queue.scheduler.why_of(self)
+        cause: str | None = None if queue is None else queue.scheduler.why_of(self)
         if cause is not None:
             return cause
-        end = self._stage
-        if end == CANCELLED:
+        if self._stage == CANCELLED:
             return "cancelled"
-        if end == FAILED:
-            kind, origin = type(self._outcome.exception).__name__, self._outcome.origin
-            return f"failed: raised {kind}" if origin is None else f"failed: needs {origin!r}"
-        return f"done: returned {type(self._outcome).__name__}"
+        if self._stage == DONE:
+            return f"done: returned {type(self._outcome).__name__}"
+        origin = self._outcome.origin
+        kind = type(self._outcome.exception).__name__
+        return f"failed: raised {kind}" if origin is None else f"failed: needs {origin!r}"
 
     def __await__(self) -> Generator[Any, None, R]:
         from asyncio import wrap_future  # here: importing asyncio costs more than all of smqexec
@@ -193,9 +192,9 @@ class PlannedFuture(Node, Future[R]):
 
         Args:
             dependencies: If the task was pending, also cancel its dependencies that nothing else needs, and
-                in turn their own.  A task is needed if another pending task depends on it, a thread waits for
-                it, or it has a callback; a reference to the future does not count.  An item without a value
-                stands for its task, which is needed if one of its other items is.
+                in turn their own.  Needed is what another pending task depends on, a thread waits for, or has
+                a callback; a reference does not count.  An item without a value stands for its task, which is
+                needed if one of its other items is.
 
         Returns:
             True if the task is cancelled now.

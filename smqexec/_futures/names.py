@@ -20,23 +20,19 @@ def label_of(task: Any) -> str:
     return str.__str__(name_of(task._fn) if task._name is None else task._name)
 
 
-def numbered(name: str, serial: int, number: int) -> str:
-    """Return *name* with the *serial* number of observers, or else with the number of the submission.
+def known_as(task: Any, name: str | None = None) -> str:
+    """Return the name of *task*, or *name*, with its number for observers, or else that of its submission.
 
-    The tasks of a `map` are one submission: the name of each also has its index.  A *number* of 0 or less is
+    The tasks of a `map` are one submission: the name of each also has its index.  A number of 0 or less is
     left out: ``promote`` under ``order="oldest"`` gives such numbers.
     """
-    if serial:
-        return f"{name}#{serial}"
-    if number <= 0:
+    name = label_of(task) if name is None else name
+    if task._serial:
+        return f"{name}#{task._serial}"
+    submission, place = divmod(getattr(task, "_number", 0), STRIDE)  # none before it is added
+    if submission <= 0:
         return name
-    submission, place = divmod(number, STRIDE)
     return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
-
-
-def known_as(task: Any) -> str:
-    """Return the name of *task* with its number, which it does not have before it is added."""
-    return numbered(label_of(task), task._serial, getattr(task, "_number", 0))
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -121,8 +121,11 @@ class Task(PlannedFuture[R]):
                 and the length is neither known nor announced.
         """
         stream, queue = self._stream, self._queue
-        if stream and queue is not None and stream.length is None and type(key) is int and key >= 0:
-            return queue.scheduler.streams.item(queue, self, stream, key)  # saves all that follows
+        if stream is not None and type(key) is int and key >= 0:  # saves all that follows, for most keys
+            if key < len(stream.values):
+                return Item._ended(DONE, stream.values[key])
+            if stream.length is None and queue is not None:
+                return queue.scheduler.streams.item(queue, self, stream, key)
         stream = self._streaming()
         if stream is None:
             return self._known(None, key) if queue is None else queue.scheduler.streams.part(self, key)
@@ -142,8 +145,8 @@ class Task(PlannedFuture[R]):
 
     def _item(self, stream: Stream, number: int) -> Item[Any]:
         """Return the item for value *number*: pending, or done if its value or its error is known."""
-        queue = self._queue
-        if queue is None:
+        queue = self._queue  # None: the task has ended
+        if queue is None or number < len(stream.values):
             return self._known(stream, number)
         return queue.scheduler.streams.item(queue, self, stream, number)  # type: ignore[no-any-return]
 

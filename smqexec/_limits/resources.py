@@ -21,7 +21,7 @@ from weakref import ref
 from .._calls.interrupts import uninterrupted
 from .._core.queue_state import QueueState, searches
 from .._core.state import State
-from .._futures.names import numbered
+from .._futures.names import known_as
 from .._futures.task import Task
 from .._planner import DONE, Node
 from .checks import integer
@@ -190,7 +190,7 @@ class Allocating:
     def _allocation_ended(self, allocation: Allocation, task: Task[Any]) -> list[Any]:
         """Return the units of *task*, unless it keeps them beyond its end."""
         allocation.task = None
-        allocation.name = numbered(allocation.name, task._serial, task._number)
+        allocation.name = known_as(task, allocation.name)
         keeps = allocation.holds and not allocation.released and task._stage == DONE
         return [] if keeps else self._give_back(allocation)
 

@@ -19,7 +19,7 @@ from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
-from .._futures.names import counted, known_as, numbered
+from .._futures.names import counted, known_as
 from .._futures.task import Task
 from .._limits.resources import Allocation, Resource
 from .._planner import DONE, READY, RUNNING, dependencies_of, dependents_of
@@ -218,7 +218,7 @@ def _holder(share: tuple[Allocation, int]) -> str:
 
 def _task_of(allocation: Allocation) -> str:
     task = allocation.task
-    return allocation.name if task is None else numbered(allocation.name, task._serial, task._number)
+    return allocation.name if task is None else known_as(task, allocation.name)
 
 
 def _listed(name: Callable[[Any], str], values: Collection[Any]) -> str:

@@ -47,8 +47,6 @@ class Streams:
 
     def item(self, home: QueueState, task: Task[Any], stream: Stream, index: int) -> Item[Any]:
         """Return the item of *task*, of the queue *home*, for value *index*.  Takes no lock, in general."""
-        if index < len(stream.values):
-            return task._known(stream, index)
         item = stream.items.get(index)
         if item is None:
             item = stream.items.setdefault(index, Item._of(home, task, index))
