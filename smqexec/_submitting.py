@@ -14,9 +14,9 @@ from ._calls.arguments import ONE, encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
 from ._core.queue_state import QueueState
+from ._futures.deadlines import deadline, left
 from ._futures.items import Item
 from ._futures.task import Task
-from ._futures.waiters import deadline, left
 from ._limits.options import Options
 
 P = ParamSpec("P")

@@ -27,8 +27,8 @@ from smqexec._core.queue_state import SEARCH_LIMIT as SEARCH_LIMIT
 from smqexec._core.queue_state import Worker as Worker
 from smqexec._core.queue_state import searches as searches
 from smqexec._engines import receivers as receivers
-from smqexec._futures import waiters as waiters
-from smqexec._futures.waiters import HELD as HELD
+from smqexec._futures import deadlines as deadlines
+from smqexec._futures.conditions import HELD as HELD
 from smqexec._observe import events as events
 from smqexec._workers import loop as loop
 from smqexec._workers import stall as stall

@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from .containers import Container, Take, search, substitute
-from .kinds import FUTURE, ITEMS, KINDS, PLAIN, SETTLED, kind_of
+from .containers import Container, Take, rebuild, search, substitute
+from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, kind_of
 
 # Forms, as above, that need no template.  ONE and ALL spare the worker a look at each argument.
 ONE: Any = object()
@@ -68,11 +68,7 @@ class Template:
         """Do what `materialise` does, and release all parts."""
         parts, names, containers = self.parts, self.names, self.containers
         self.parts = self.found = self.names = self.containers = ()
-        for container in containers:
-            container.rebuild(take)
-        values = substitute(parts, take)
-        for container in containers:
-            container.release()
+        values = rebuild(parts, containers, take)
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
 
@@ -100,7 +96,7 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
     if found == FUTURE and not kwargs:
         return args, DIRECT
     names = tuple(kwargs or ())
-    if found < ITEMS:
+    if found < LIST:
         return (), Template(parts, names)
     copied, futures, containers = search(parts)
     return ((), Template(copied, names, futures, containers)) if futures else (args, kwargs or None)

@@ -1,4 +1,4 @@
-"""What is called: which callables make generator tasks, ``number_of_results``, wrappers and tracebacks.
+"""What is called: which callables make generator tasks, their ``number_of_results``, and our wrappers.
 
 A call is a generator task if the callable is a generator function, or has a ``number_of_results``.  The
 search looks through `functools.partial`, bound methods, the ``__call__`` of a class and decorators that set
@@ -7,22 +7,18 @@ search looks through `functools.partial`, bound methods, the ``__call__`` of a c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from inspect import CO_GENERATOR
 from operator import index
-from types import FunctionType, MethodType, TracebackType
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
 from .kinds import class_attribute, remember
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])
 
-_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # of this package
-# The descriptor of the base class: a frozen dataclass refuses an assignment to the attribute.
-_TRACEBACK: Any = vars(BaseException)["__traceback__"]
 _NAME = "number_of_results"
 _LONGEST = 100  # a chain of more wrappers is a cycle
 # Classes whose instances are no iterators: a lookup is 0.1 µs faster than `is_iterator`.
@@ -162,22 +158,6 @@ def name_of(fn: Any) -> str:
     except Exception:
         name = None
     return name if isinstance(name, str) else type(fn).__qualname__
-
-
-def traceback_of(exception: BaseException) -> TracebackType | None:
-    """Return the traceback of *exception*, without its class's own attribute access."""
-    return _TRACEBACK.__get__(exception)  # type: ignore[no-any-return]
-
-
-def strip_ours(exception: BaseException) -> None:
-    """Remove the outermost frames of this package from the traceback of *exception*.
-
-    Such a frame, which calls user code, would keep tasks, arguments and results as long as the exception.
-    """
-    traceback = traceback_of(exception)
-    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_FOLDER):
-        traceback = traceback.tb_next
-    _TRACEBACK.__set__(exception, traceback)
 
 
 def _layers(fn: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:

@@ -18,29 +18,41 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeAlias
 
-from .kinds import DATACLASS, FUTURE, ITEMS, MAPPING, NAMED, PLAIN, RAW, SETTLED, class_attribute, kind_of
+from . import kinds
+from .kinds import DATACLASS, FUTURE, LIST, NAMED, PLAIN, TUPLE, class_attribute, kind_of
 
 Take: TypeAlias = Callable[[Future[Any]], Any]  # returns the value that is put in place of a future
+
+# Containers whose contents are keys and values, or names of fields and values.
+_PAIRED = (kinds.MAPPING, DATACLASS, kinds.FROZEN_DICT)
+
+_UNBUILT: Any = object()  # in place of a container that is not rebuilt yet
 
 
 class Container:
     """The record of a container among the arguments: a vertex of their graph, and how to rebuild it."""
 
-    __slots__ = ("kind", "made", "make", "parts", "searched", "tainted")
+    __slots__ = ("attributes", "kind", "made", "make", "parts", "tainted")
 
-    def __init__(self, kind: int, parts: list[Any], make: Callable[[Any], Any]) -> None:
+    def __init__(self, value: Any, kind: int, parts: list[Any], attributes: dict[str, Any]) -> None:
         # The kind of the container, as `kind_of` returns it; constant.
         self.kind = kind
-        # A copy of the contents: see `_opened`.  Records replace containers in it.
+        # A copy of the contents: see `_copy`.  Records replace containers in it.  None at the end.
         self.parts: Any = parts
-        # Makes the container of its contents.  Constant.
-        self.make: Any = make
-        # All parts have been searched.
-        self.searched = False
+        # The attributes of a dataclass or named tuple.  None at the end.
+        self.attributes: Any = attributes
+        # Makes a mutable container, without contents, or an immutable one of its contents.  Constant.
+        self.make: Callable[..., Any] = type(value)
+        if type(value) is deque:
+            self.make = partial(deque, maxlen=value.maxlen)
+        elif type(value) is defaultdict:
+            self.make = partial(defaultdict, value.default_factory)
+        elif kind in (DATACLASS, NAMED):
+            self.make = partial(object.__new__ if kind == DATACLASS else tuple.__new__, type(value))
         # A future, ``Raw`` or ``settled`` is in the container, at any depth.
         self.tainted = False
         # The rebuilt container.
-        self.made: Any = None
+        self.made = _UNBUILT
 
     def places(self) -> list[tuple[Container, int, int]]:
         """Return the record, position and kind of each part that is not plain, the last one first."""
@@ -48,16 +60,22 @@ class Container:
         places = [(self, i, kind) for i, part in enumerate(self.parts) if (kind := kind_of(type(part)))]
         return places[::-1]
 
-    def rebuild(self, take: Take | None) -> None:
-        """Make the container, once all containers in it are made."""
+    def fill(self, take: Take | None) -> None:
+        """Give the container its contents; an immutable one is made of them."""
         contents: Any = substitute(self.parts, take)
-        if self.kind in (MAPPING, DATACLASS):
+        if self.kind in _PAIRED:
             contents = zip(contents[::2], contents[1::2], strict=True)
-        self.made = self.make(contents)
-
-    def release(self) -> None:
-        """Release the contents: on a free-threaded build only the thread that made the record can free it."""
-        self.parts = self.made = self.make = None
+        if self.kind >= TUPLE:
+            self.made = self.make(contents)
+        elif self.kind == LIST:
+            self.made.extend(contents)
+        elif self.kind == DATACLASS:
+            self.attributes.update(contents)
+        else:
+            self.made.update(contents)
+        for name, value in self.attributes.items():
+            if value is not _UNBUILT:
+                object.__setattr__(self.made, name, value)  # a frozen dataclass has its own
 
 
 def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]:
@@ -66,94 +84,73 @@ def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]
     Returns:
         A copy of *parts* with the record of each container to rebuild in its place; each future, ``settled``
         and ``Raw`` at any depth, in argument order; and all these records, inner ones first.
-
-    Raises:
-        ValueError: A container that would be rebuilt contains itself.
     """
     found: list[Any] = []
-    tainted: list[Container] = []
-    looped: list[Container] = []  # these contain themselves
-    # Visited containers by id, with None if all contents are plain.  No id is reused: *visited* keeps these
-    # containers alive.
+    holders: list[Container] = []  # of each that was found
+    searched: list[Container] = []
+    # Visited containers by id, with None if all contents are plain.  No id is reused: the copies of the
+    # contents keep these containers alive.
     known: dict[int, Container | None] = {}
-    visited: list[Any] = []
-    root = Container(ITEMS, [*parts], list)
+    # Where the container of each record is.
+    places: defaultdict[Container, list[tuple[Container, int]]] = defaultdict(list)
+    root = Container(parts, TUPLE, [*parts], {})
     todo = root.places()
     while todo:
         outer, position, kind = todo.pop()
         part = outer.parts[position]
-        if PLAIN < kind < ITEMS:
+        if kind == PLAIN:  # the mark after the parts of *outer*
+            searched.append(outer)
+        elif kind < LIST:
             found.append(part)
-            outer.tainted = True
-            continue
-        if id(part) not in known:
-            visited.append(part)
-            known[id(part)] = None
-            contents, make = _opened(part, kind)
-            try:  # without a step of Python for each part: most containers hold plain values of few types
-                plain = not any(map(kind_of, set(map(type, contents))))
-            except Exception:  # an unhashable class
-                plain = False
-            if not plain:
-                known[id(part)] = container = Container(kind, contents, make)
-                todo += [(outer, position, PLAIN), *container.places()]
-            continue
-        record = known[id(part)]
-        if record is None:
-            continue
-        if kind == PLAIN:  # the mark after the parts of *record*
-            record.searched = True
-            if record.tainted:
-                tainted.append(record)
-        elif not record.searched:
-            looped.append(record)
-        if record.tainted:
-            outer.tainted = True
-            outer.parts[position] = record
-    if any(container.tainted for container in looped):
-        raise ValueError("a container among the arguments contains a future, and itself")
+            holders.append(outer)
+        else:
+            if id(part) not in known:
+                known[id(part)] = None
+                contents, attributes = _copy(part, kind)
+                if not _is_plain(contents):
+                    known[id(part)] = inner = Container(part, kind, contents, attributes)
+                    todo += [(inner, 0, PLAIN), *inner.places()]
+            container = known[id(part)]
+            if container is not None:
+                places[container].append((outer, position))
+    while holders:
+        container = holders.pop()
+        if not container.tainted:
+            container.tainted = True
+            holders += [outer for outer, _ in places[container]]
+    tainted = [container for container in searched if container.tainted]
+    for container in tainted:
+        for outer, position in places[container]:
+            outer.parts[position] = container
     return root.parts, found, tainted
 
 
-def _opened(value: Any, kind: int) -> tuple[list[Any], Callable[[Any], Any]]:
-    """Return the contents of the container *value*, and a function that makes the container of them.
+def _is_plain(parts: list[Any]) -> bool:
+    """Return True if all *parts* are plain.  A wrong False costs time alone: the search looks at all."""
+    try:  # without a step of Python for each part: most containers hold plain values of few types
+        return not any(map(kind_of, set(map(type, parts))))
+    except Exception:  # an unhashable class
+        return False
+
+
+def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
+    """Return the contents of the container *value*, and its attributes.
 
     Of a mapping, and of the fields of a dataclass, the contents are keys and values in turn.
     """
-    make: Callable[[Any], Any] = type(value)
-    if kind in (DATACLASS, NAMED):
-        state: Any = object.__getstate__(value)
-        of_dict, of_slots = state if type(state) is tuple else (state, None)
-        attributes = {**(of_dict or {}), **(of_slots or {})}
-        make = partial(_remade, type(value), attributes)
-        if kind == NAMED:
-            return list(tuple.__iter__(value)), make  # the class may have an __iter__ of its own
-        fields = class_attribute(type(value), "__dataclass_fields__")
-        items: Any = [(name, attributes[name]) for name in fields if name in attributes]
-    else:
-        if type(value) is deque:
-            make = partial(deque, maxlen=value.maxlen)
-        elif type(value) is defaultdict:
-            make = partial(defaultdict, value.default_factory)
+    if kind not in (DATACLASS, NAMED):
         # For all types but OrderedDict this is one call into C, which runs no Python code.  So the copy is of
         # one moment, even if other threads change the container.
         copy: Any = value if type(value) is tuple else value.copy()
-        if kind == ITEMS:
-            return [*copy], make
-        items = copy.items()
-    return [*chain.from_iterable(items)], make
-
-
-def _remade(cls: type[Any], attributes: dict[str, Any], contents: Any) -> Any:
-    """Make a named tuple of *contents*, or a dataclass with these fields, without a call of its methods."""
-    if issubclass(cls, tuple):
-        made = tuple.__new__(cls, contents)
-    else:
-        made = object.__new__(cls)
-        attributes.update(contents)
-    for name, value in attributes.items():
-        object.__setattr__(made, name, value)
-    return made
+        return [*chain.from_iterable(copy.items())] if kind in _PAIRED else [*copy], {}
+    state: Any = object.__getstate__(value)
+    of_dict, of_slots = state if type(state) is tuple else (state, None)
+    attributes = {**(of_dict or {}), **(of_slots or {})}
+    if kind == NAMED:
+        return list(tuple.__iter__(value)), attributes  # the class may have an __iter__ of its own
+    fields = class_attribute(type(value), "__dataclass_fields__")
+    items = ((name, attributes[name]) for name in fields if name in attributes)
+    return [*chain.from_iterable(items)], attributes
 
 
 def substitute(parts: Iterable[Any], take: Take | None) -> list[Any]:
@@ -166,6 +163,30 @@ def value_of(part: Any, take: Take | None = None) -> Any:
     kind = kind_of(type(part))
     if kind == FUTURE:
         return part.result() if take is None else take(part)
-    if kind == RAW:
+    if kind == kinds.RAW:
         return part.value
-    return part.future if kind == SETTLED else part
+    return part.future if kind == kinds.SETTLED else part
+
+
+def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | None) -> list[Any]:
+    """Rebuild *containers*, which `search` returned; return *parts* as `substitute` does."""
+    # Inner containers come first, as a set or dict hashes its contents.  So if a container holds one that is
+    # not made yet, it is part of a cycle, or holds a cycle: then it is tried again after the others.  A
+    # mutable container is made, empty, at the first try, which closes the cycle.  A dataclass also gets the
+    # fields that are known, as its hash may need them.
+    todo = deque(containers)
+    while todo:
+        container = todo.popleft()
+        if container.made is _UNBUILT and container.kind < TUPLE:
+            container.made = container.make()
+        blocked = any([type(part) is Container and part.made is _UNBUILT for part in container.parts])
+        if blocked:
+            todo.append(container)
+        if not blocked or container.kind == DATACLASS:
+            container.fill(take)
+    values = substitute(parts, take)
+    # Release the containers here: records may form a cycle.  And on a free-threaded build only the thread
+    # that made an object frees it: the submitting thread, which may be idle for long, frees the records.
+    for container in containers:
+        container.parts = container.made = container.attributes = None
+    return values

@@ -55,15 +55,17 @@ class settled(Generic[T]):
         return f"settled({self.future!r})"
 
 
-# `encode` combines kinds by "|": of kinds before ITEMS, the first container, the result is before ITEMS.
-PLAIN, FUTURE, RAW, SETTLED, ITEMS, MAPPING, NAMED, DATACLASS = range(8)
+# `encode` combines kinds by "|": of kinds before LIST, the result is before LIST.
+PLAIN, FUTURE, RAW, SETTLED = range(4)
+# Containers, the mutable ones first.
+LIST, SET, MAPPING, DATACLASS, TUPLE, NAMED, FROZEN_DICT = range(4, 11)
 
 _EXACT: dict[type, int] = {
-    Raw: RAW, settled: SETTLED, list: ITEMS, deque: ITEMS, set: ITEMS, tuple: ITEMS, frozenset: ITEMS,
+    Raw: RAW, settled: SETTLED, list: LIST, deque: LIST, set: SET, tuple: TUPLE, frozenset: TUPLE,
     dict: MAPPING, defaultdict: MAPPING, OrderedDict: MAPPING,
 }  # fmt: skip
 if frozen_dict := getattr(builtins, "frozendict", None):  # pragma: no cover - from CPython 3.15 on
-    _EXACT[frozen_dict] = MAPPING
+    _EXACT[frozen_dict] = FROZEN_DICT
 
 # A cache of classes keeps them alive, so it is cleared when it has _MOST entries.
 KINDS: dict[type, int] = {}

@@ -18,7 +18,7 @@ from threading import get_ident
 from typing import Any, Never
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
-from .._futures.waiters import deadline, left
+from .._futures.deadlines import deadline, left
 
 REENTRANT = "a signal handler or finalizer interrupted the scheduler itself: make this call in another thread"
 

@@ -24,7 +24,8 @@ from itertools import count
 from typing import Any
 
 from .._calls.arguments import materialise
-from .._calls.callables import Plain, announcement, generates, name_of, strip_ours
+from .._calls.callables import Plain, announcement, generates, name_of
+from .._calls.frames import strip_ours
 from .._calls.interrupts import elsewhere, keep, uninterrupted, unmasked
 from .._core.exclusive import breakdown_on_error
 from .._core.process import come_before

@@ -18,7 +18,8 @@ from functools import partial
 from traceback import walk_tb
 from typing import Any, ClassVar, NamedTuple
 
-from .._calls.callables import name_of, traceback_of
+from .._calls.callables import name_of
+from .._calls.frames import traceback_of
 from .._futures.remote_value import Remote
 from .._workers.pools import submitting
 from .receivers import Address, Receiver, local_address, perform

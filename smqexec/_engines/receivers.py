@@ -24,7 +24,8 @@ from time import sleep
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
-from .._calls.callables import is_iterator, strip_ours
+from .._calls.callables import is_iterator
+from .._calls.frames import strip_ours
 from .._calls.interrupts import uninterrupted
 from .._core.queue_state import Worker
 

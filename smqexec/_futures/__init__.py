@@ -2,10 +2,12 @@
 
 The modules, each after those that it imports::
 
+    deadlines      times at which waits give up
+    owner          what tasks and items call in the rooms above
     remote_value   values that stay at the engine that made them
     names          names and numbers of tasks, for messages
-    at_end         what the end of a future causes: waiters, hooks, callbacks, relays; what futures call
-    waiters        deadlines; how `concurrent.futures.wait` sees a future
+    at_end         what the end of a future causes: waiters, hooks, callbacks, relays
+    conditions     how `concurrent.futures.wait` sees a future
     future         the base of tasks and items
     items          Item; the stream of a generator task
     task           Task

@@ -13,22 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from .._planner import Node
-
-
-class Home(Protocol):
-    """A queue, as futures see it.
-
-    They call ``exclusive``, ``deferred`` and ``why_of`` of its scheduler; ``promote`` of the dispatcher,
-    ``cancel`` and ``foreign_done`` of the termination, and ``wait_for`` of the waiting of that; and all
-    requests of its streams.  Each of these takes the lock by itself.
-    """
-
-    name: str
-    remote_values: bool
-    scheduler: Any
+from .owner import Owner
 
 
 class Settled(Node):
@@ -47,10 +35,10 @@ class Foreign(Node):
 
     __slots__ = ("future", "scheduler", "settled")
 
-    def __init__(self, scheduler: Any, future: Any, settled: bool) -> None:
+    def __init__(self, scheduler: Owner, future: Any, settled: bool) -> None:
         super().__init__()
         # The scheduler of the dependents; None after the end.
-        self.scheduler = scheduler
+        self.scheduler: Owner | None = scheduler
         # The future, if it is a task or item of another scheduler; None after the end.
         self.future = future
         # The argument was ``settled(future)``: a failure of the future does not fail the dependents.

@@ -23,12 +23,14 @@ from weakref import ref
 
 from typing_extensions import override
 
-from .._calls.callables import traceback_of
+from .._calls.frames import traceback_of
 from .._calls.interrupts import keep, unmasked
 from .._planner import DONE, DROPPED, NONE, RUNNING, Node
-from .at_end import AtEnd, Home
+from .at_end import AtEnd
+from .conditions import HELD, Condition
+from .deadlines import deadline, left
+from .owner import Home
 from .remote_value import Kept, fetched, snapshot
-from .waiters import HELD, Condition, deadline, left
 
 R = TypeVar("R")
 

@@ -11,9 +11,9 @@ from reprlib import repr as short
 from typing import Any, TypeVar
 
 from .._planner import NONE, WAITING
-from .at_end import Home
 from .future import PlannedFuture, new
 from .names import counted
+from .owner import Home
 from .remote_value import Kept, keeping
 
 R = TypeVar("R")

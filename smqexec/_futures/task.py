@@ -19,12 +19,13 @@ from sys import maxsize
 from typing import Any, TypeVar, overload
 
 from .._calls.arguments import register_futures
-from .._calls.callables import announcement, generates, name_of, strip_ours
+from .._calls.callables import announcement, generates, name_of
+from .._calls.frames import strip_ours
 from .._planner import DONE, Node
-from .at_end import Home
 from .future import FAILED, Failure, PlannedFuture
 from .items import LENGTH, Item, Stream
 from .names import known_as
+from .owner import Home
 
 R = TypeVar("R")
 Y = TypeVar("Y")

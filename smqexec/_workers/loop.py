@@ -18,8 +18,9 @@ from types import FunctionType
 from typing import Any, TypeAlias
 
 from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
-from .._calls.callables import NO_ITERATORS, generates, is_iterator, name_of, strip_ours
+from .._calls.callables import NO_ITERATORS, generates, is_iterator, name_of
 from .._calls.containers import value_of
+from .._calls.frames import strip_ours
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note

@@ -18,7 +18,8 @@ from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
-from .._calls.callables import announcement, length, name_of, strip_ours
+from .._calls.callables import announcement, length, name_of
+from .._calls.frames import strip_ours
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
 from .._core.exclusive import breakdown_on_error
 from .._core.queue_state import QueueState, Worker

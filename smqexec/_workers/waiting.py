@@ -22,9 +22,9 @@ from .._calls.interrupts import headroom, interruptible, make_room, uninterrupte
 from .._core.exclusive import Section, block, breakdown_on_error
 from .._core.queue_state import CURRENT, QueueState, Worker
 from .._core.state import State
+from .._futures.deadlines import deadline, left
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .._futures.waiters import deadline, left
 from .loop import perform
 from .stall import check_cycle, is_blocked, log_if_stalled
 from .waits import ConditionWait, Wait, Waiter

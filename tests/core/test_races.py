@@ -20,7 +20,7 @@ from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task
 from smqexec._calls.interrupts import MAIN, _after_fork
-from smqexec._futures.waiters import Condition
+from smqexec._futures.conditions import Condition
 
 ROUNDS = 150
 

@@ -17,6 +17,7 @@ from internals import (
     Wait,
     blocked_on,
     core_of,
+    deadlines,
     idle_in,
     lock_of,
     pool_of,
@@ -27,7 +28,6 @@ from internals import (
     states_of,
     stream_of,
     termination,
-    waiters,
     waiters_of,
     waiting,
     waits,
@@ -1599,7 +1599,7 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
         main, seen = threading.get_ident(), []
         clock = time.monotonic
         monkeypatch.setattr(
-            waiters, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
+            deadlines, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
         )
 
         def program() -> None:

@@ -1,4 +1,4 @@
-"""Deadlines of waits; and the condition of a future, as `concurrent.futures.wait` and `as_completed` use it.
+"""The condition and the waiters of a future, as `concurrent.futures.wait` and `as_completed` use them.
 
 These functions acquire the conditions of many futures, read their states, add a waiter to each pending
 future, and release the conditions.  No state may change between.  A lock would ensure that, but Ctrl-C could
@@ -13,27 +13,12 @@ from __future__ import annotations
 from concurrent.futures._base import _Waiter
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import TIMEOUT_MAX, Event, RLock, local
-from time import monotonic
+from threading import Event, RLock, local
 from typing import Any
 from weakref import ref
 
 from .._planner import DONE
-
-
-def deadline(timeout: float | None) -> float | None:
-    """Return the time of the monotonic clock in *timeout* seconds; None stands for no limit."""
-    return None if timeout is None else timeout + monotonic()
-
-
-def left(end: float | None) -> float | None:
-    """Return the seconds until the time *end*; negative once it is over."""
-    return None if end is None else end - monotonic()
-
-
-def bounded(timeout: float | None) -> float | None:
-    """Return *timeout* within the bounds of what the standard library's locks and queues take."""
-    return None if timeout is None else min(max(timeout, 0), TIMEOUT_MAX)
+from .deadlines import bounded
 
 
 class Held(local):

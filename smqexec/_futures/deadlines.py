@@ -1,0 +1,21 @@
+"""Deadlines: times of the monotonic clock at which waits give up.  None stands for no limit."""
+
+from __future__ import annotations
+
+from threading import TIMEOUT_MAX
+from time import monotonic
+
+
+def deadline(timeout: float | None) -> float | None:
+    """Return the time in *timeout* seconds."""
+    return None if timeout is None else timeout + monotonic()
+
+
+def left(end: float | None) -> float | None:
+    """Return the seconds until the time *end*; negative once it is over."""
+    return None if end is None else end - monotonic()
+
+
+def bounded(timeout: float | None) -> float | None:
+    """Return *timeout* within the bounds of what the standard library's locks and queues take."""
+    return None if timeout is None else min(max(timeout, 0), TIMEOUT_MAX)
