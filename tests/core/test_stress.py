@@ -1,20 +1,15 @@
-"""Everything at once, at random: what comes out must be what a serial program would compute.
-
-Here for seconds, with fixed seeds.  By hand for as long as one likes, from the
-root of a clone: ``PYTHONPATH=.:tests python tests/core/test_stress.py 60``.
-"""
+"""Everything at once, at random: what comes out must be what a serial program would compute."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import faulthandler
 import random
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -61,19 +56,31 @@ def at_rest(scheduler: Scheduler) -> None:
         assert not any(records.values()), records
 
 
-def describe(scheduler: Scheduler) -> None:
-    """Print the state of *scheduler*, to find the reason of a hang."""
-    print(scheduler, lock_of(scheduler), scheduler.why(), sep="\n")
-    for slots in states_of(scheduler):
-        print(slots.name, slots.counts(), f"{slots.limit=} {slots.idle=} {slots.coming=}")
-        for needs in slots.searches:
-            print("needs", needs.awaited(), needs.ready, needs.frames)
+@contextmanager
+def described(*schedulers: Scheduler) -> Iterator[None]:
+    """Shut *schedulers* down after the block; if it raises, print their states, to find what hangs."""
+    try:
+        yield
+    except BaseException:
+        for scheduler in schedulers:
+            print(scheduler, lock_of(scheduler), scheduler.why(), sep="\n")
+            for slots in states_of(scheduler):
+                print(slots.name, slots.counts(), f"{slots.limit=} {slots.idle=} {slots.coming=}")
+                for needs in slots.searches:
+                    print("needs", needs.awaited(), needs.ready, needs.frames)
+        faulthandler.dump_traceback()
+        raise
+    for scheduler in schedulers:
+        scheduler.shutdown()
 
 
 # Stop and resume
 
+CALLS = 500
 
-def stops(seed: int, calls: int, switch: float = 0.1) -> None:
+
+@pytest.mark.parametrize("seed", slow_but(0, range(4)))
+def test_nothing_is_lost_or_run_twice_over_stops_from_four_threads(seed: int) -> None:
     """Four threads stop, submit, resume and stop at random, while tasks count how often they run."""
     chance = random.Random(seed)
     scheduler = Scheduler(chance.choice(["newest", "oldest"]))
@@ -83,11 +90,11 @@ def stops(seed: int, calls: int, switch: float = 0.1) -> None:
         chance = random.Random(seed)
         ran: list[list[int]] = []
         last: Any = None
-        while len(ran) < calls:
+        while len(ran) < CALLS:
             kind = chance.random()
-            if kind < switch:
+            if kind < 0.1:
                 scheduler.stop(wait=chance.random() < 0.2)
-            elif kind < 2 * switch:
+            elif kind < 0.2:
                 scheduler.resume()
             else:
                 ran.append([])
@@ -95,24 +102,14 @@ def stops(seed: int, calls: int, switch: float = 0.1) -> None:
                 last = chance.choice(queues).submit(lambda own, _: own.append(1), ran[-1], need)
         return ran
 
-    try:
+    with described(scheduler):
         lanes = [beside(lane, 4 * seed + i) for i in range(4)]
         counted = [own for each in lanes for own in each.result(DEADLINE)]
         scheduler.resume()
         assert scheduler.wait(DEADLINE), scheduler
-        assert counted == [[1]] * 4 * calls
+        assert counted == [[1]] * 4 * CALLS
         at_rest(scheduler)
-        assert scheduler.counts()["done"] == 4 * calls
-    except BaseException:
-        describe(scheduler)
-        faulthandler.dump_traceback()
-        raise
-    scheduler.shutdown()
-
-
-@pytest.mark.parametrize("seed", slow_but(0, range(4)))
-def test_nothing_is_lost_or_run_twice_over_stops_from_four_threads(seed: int) -> None:
-    stops(seed, 500)
+        assert scheduler.counts()["done"] == 4 * CALLS
 
 
 # Everything
@@ -141,25 +138,27 @@ def outcome(future: Future[Any]) -> int:
         return 11
 
 
+@dataclass(eq=False)
 class Call:
     """A submitted call, with all that the serial program needs."""
 
-    def __init__(
-        self, number: int, kind: str, needs: list[Any], looks: list[Any], nests: list[object]
-    ) -> None:
-        self.nests = nests
-        self.number = number
-        self.kind = kind
-        self.needs = needs  # futures that must give a value
-        self.looks = looks  # futures that must have ended, in whatever way
-        self.ran: list[int] = []
-        self.length = number % 5  # of a generator
-        self.items: dict[int, Any] = {}  # those asked for
-        self.refused = False
-        self.future: Any = None
+    number: int
+    kind: str
+    needs: list[Any]  # futures that must give a value
+    looks: list[Any]  # futures that must have ended, in whatever way
+    nests: list[object]
+    ran: list[int] = field(default_factory=list)
+    items: dict[int, Any] = field(default_factory=dict)  # those asked for
+    refused: bool = False
+    future: Any = None
 
     def value(self, *values: Any) -> int:
         return (31 * self.number + sum(map(weight, values))) % 1_000_003
+
+    @property
+    def length(self) -> int:
+        """The number of items of a generator."""
+        return self.number % 5
 
     @property
     def generates(self) -> bool:
@@ -168,14 +167,11 @@ class Call:
 
 def plain(call: Call, *values: Any) -> int:
     call.ran.append(1)
+    if call.kind == "failing":
+        raise Failed(call.number)
     if call.number % 3:
         checkpoint()
     return call.value(*values)
-
-
-def failing(call: Call, *_: Any) -> int:
-    call.ran.append(1)
-    raise Failed(call.number)
 
 
 def generator(call: Call, *values: Any) -> Any:
@@ -224,8 +220,9 @@ def refused(call: Call, error: RuntimeError) -> int:
     return -1
 
 
-def waiting(call: Call, looks: list[Any], *values: Any) -> int:
-    """Waits for other tasks."""
+def waiting(call: Call, *values: Any) -> int:
+    """Waits for other tasks, the last argument."""
+    *values, looks = values
     call.ran.append(1)
     try:
         with noted(call.nests):
@@ -234,22 +231,18 @@ def waiting(call: Call, looks: list[Any], *values: Any) -> int:
         return refused(call, error)
 
 
-# How long a task here waits for any of several tasks.  That all of them need what is beneath it is no error,
-# but as the wait for each one is, later.
-AWHILE = DEADLINE
-
-
 def await_all(call: Call, looks: list[Any], values: Any) -> int:
     chance = random.Random(call.number)
     how = chance.randrange(4)
     if how == 1:
         when = chance.choice([FIRST_COMPLETED, FIRST_EXCEPTION])
-        assert smqexec.wait(looks, AWHILE, when).done or not looks or call.nests
+        assert smqexec.wait(looks, DEADLINE, when).done or not looks or call.nests
     elif how == 2:
         assert not smqexec.wait(looks, 3 * DEADLINE).not_done
     elif how == 3:
+        # That all of them need what is beneath this task is no error, but as the wait for each one is, later.
         try:
-            assert set(smqexec.as_completed(looks, AWHILE)) == set(looks)
+            assert set(smqexec.as_completed(looks, DEADLINE)) == set(looks)
         except TimeoutError:
             assert call.nests
     return call.value(looks, *values)
@@ -262,13 +255,10 @@ class World:
         chance = random.Random(seed)
         self.seed = seed
         self.calls = calls
-        self.schedulers = [
-            Scheduler(chance.choice(["newest", "oldest"])) for _ in range(chance.choice([1, 1, 2]))
-        ]
-        self.queues = [
-            Queue(self.schedulers[i % len(self.schedulers)], chance.randint(1, 3))
-            for i in range(chance.randint(2, 4))
-        ]
+        orders = [chance.choice(["newest", "oldest"]) for _ in range(chance.choice([1, 1, 2]))]
+        self.schedulers = [Scheduler(order) for order in orders]
+        owners = [self.schedulers[i % len(orders)] for i in range(chance.randint(2, 4))]
+        self.queues = [Queue(owner, chance.randint(1, 3)) for owner in owners]
         self.made: list[Call] = []
         self.of: dict[Any, Call] = {}
         self.asked: set[Any] = set()  # futures that somebody cancelled, perhaps too late
@@ -313,16 +303,12 @@ class World:
         looks = [self.pick(chance) for _ in range(chance.choice([0, 0, 0, 1, 2]))]
         call = Call(number, kind, needs, looks, self.nests)
         args: list[Any] = list(needs) if chance.random() < 0.5 else [needs]
-        if kind == "waiting":
-            task = queue.submit(waiting, Raw(call), Raw(looks), *args)
-        elif kind == "submitting":
-            task = queue.submit(self.submitting, Raw(call), *args, *map(settled, looks))
-        else:
-            functions: dict[str, Callable[..., Any]] = {
-                "plain": plain, "failing": failing, "announced": announced,
-            }  # fmt: skip
-            task = queue.submit(functions.get(kind, generator), Raw(call), *args, *map(settled, looks))
-        call.future = task
+        functions: dict[str, Callable[..., Any]] = {
+            "plain": plain, "failing": plain, "announced": announced, "waiting": waiting,
+            "submitting": self.submitting,
+        }  # fmt: skip
+        args += [Raw(looks)] if kind == "waiting" else map(settled, looks)
+        call.future = task = queue.submit(functions.get(kind, generator), Raw(call), *args)
         self.of[task] = call
         self.made.append(call)
 
@@ -415,7 +401,7 @@ class World:
     # What must have come out.
 
     def run(self) -> None:
-        try:
+        with described(*self.schedulers):
             meddlers = [beside(self.meddle, 7 * self.seed + i) for i in range(2)]
             feeders = [beside(self.feed, 3 * self.seed + i) for i in range(3)]
             for thread in feeders:
@@ -430,26 +416,11 @@ class World:
             for scheduler in self.schedulers:
                 assert scheduler.wait(DEADLINE), scheduler
             self.check()
-        except BaseException:
-            print("seed", self.seed)
-            for scheduler in self.schedulers:
-                describe(scheduler)
-            faulthandler.dump_traceback()
-            raise
-        for scheduler in self.schedulers:
-            scheduler.shutdown()
 
     def check(self) -> None:
         assert len(self.made) == 3 * self.calls
         for call in self.made:
-            try:
-                self.check_call(call)
-            except BaseException:
-                print(
-                    call.number, call.kind, call.future, "ran", call.ran, "asked", call.future in self.asked
-                )
-                print("needs", call.needs, "looks", call.looks)
-                raise
+            self.check_call(call)
         for scheduler in self.schedulers:
             at_rest(scheduler)
         ends = [scheduler.counts() for scheduler in self.schedulers]
@@ -543,28 +514,11 @@ def test_everything_at_once(seed: int) -> None:
     World(seed, 60).run()
 
 
-def main(seconds: float, first: int) -> None:  # pragma: no cover - by hand
-    sys.setswitchinterval(1e-6)
-    for name, once in [
-        ("stops", lambda seed: stops(seed, 2000)),
-        ("everything", lambda s: World(s, 100).run()),
-    ]:
-        end = time.monotonic() + seconds
-        seed = first
-        while time.monotonic() < end:
-            once(seed)
-            seed += 1
-        print(name, seed - first, "rounds", flush=True)
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1000)
-
-
 # Queues with rules of their own.
 
 
-def rules(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_rules(seed: int) -> None:
     """Threads that submit to queues of all kinds, cancel, stop and change widths; each line is in order."""
     chance = random.Random(seed)
     started: list[list[int]] = [[], []]
@@ -622,8 +576,3 @@ def rules(seed: int) -> None:
         assert all(slots.barrier is None or slots.barrier._stage == DONE for slots in states_of(scheduler))
         limits = [slots.pending_limit for slots in states_of(scheduler) if slots.pending_limit is not None]
         assert not any(limit._waiting or limit._reserved for limit in limits)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_rules(seed: int) -> None:
-    rules(seed)
