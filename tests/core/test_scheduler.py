@@ -573,15 +573,17 @@ def test_shutdown_sees_to_lost_queues(cancel: bool) -> None:
 
 
 def test_counts_keep_those_of_lost_queues() -> None:
+    """Also of a queue that broke."""
     with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1)
+        queue, broken = Queue(scheduler, 1), Queue(scheduler, 1, initializer=fail)
         assert queue.submit(int).result(DEADLINE) == 0
         assert queue.submit(int, "x").exception(DEADLINE)
-        slots = state_of(queue)
-        del queue
+        assert broken.submit(int).exception(DEADLINE)
+        lost = [state_of(queue), state_of(broken)]
+        del queue, broken
         gc.collect()
-        until(lambda: not slots.workers)
+        until(lambda: not any(slots.workers or not slots.lost for slots in lost))
         Queue(scheduler, 1)
-        assert slots not in states_of(scheduler)
+        assert not any(slots in states_of(scheduler) for slots in lost)
         counts = scheduler.counts()
-        assert (counts["done"], counts["failed"]) == (1, 1)
+        assert (counts["done"], counts["failed"]) == (1, 2)
