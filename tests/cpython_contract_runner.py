@@ -17,10 +17,9 @@ import faulthandler
 import importlib
 import os
 import sys
-import time
 import types
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +65,6 @@ def lend() -> None:
             return lambda test: test
 
         support.requires_gil_enabled = support.skip_if_sanitizer = run_always
-    if not hasattr(support, "sleeping_retry"):  # before 3.11.5
-
-        def sleeping_retry(timeout: float, message: str | None = None) -> Iterator[None]:
-            end = time.monotonic() + timeout
-            while time.monotonic() < end:
-                yield
-                time.sleep(0.01)
-            raise AssertionError(message or f"not so within {timeout} s")
-
-        support.sleeping_retry = sleeping_retry
 
 
 def load(folder: str, executor: str) -> dict[str, type[unittest.TestCase]]:

@@ -13,11 +13,7 @@ DEADLINE = 10.0
 
 
 class Gate:
-    """A task that enters stays inside until the test opens the gate.
-
-    The gate itself can be submitted: ``queue.submit(gate)``.  Any number of
-    tasks may enter, and once open it stays open.
-    """
+    """Tasks that enter stay inside until the test opens the gate: ``queue.submit(gate)``."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -25,11 +21,7 @@ class Gate:
         self._opened = False
 
     def enter(self, result: T | None = None) -> T | None:
-        """Block until the gate is open, then return *result*.
-
-        Raises:
-            TimeoutError: nobody opened it before the deadline.
-        """
+        """Block until the gate is open, then return *result*."""
         with self._changed:
             self._entered += 1
             self._changed.notify_all()
@@ -41,11 +33,7 @@ class Gate:
     __call__ = enter
 
     def wait_entered(self, n: int = 1) -> None:
-        """Block until *n* tasks in all have entered.
-
-        Raises:
-            TimeoutError: fewer had entered at the deadline.
-        """
+        """Block until *n* tasks in all have entered."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._entered >= n, DEADLINE):
                 raise TimeoutError(f"{self._entered} of {n} tasks entered within {DEADLINE} s")

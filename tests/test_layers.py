@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
@@ -30,37 +31,31 @@ ROOMS = {
 IMPURE = {"threading", "_thread", "time", "concurrent", "asyncio", "queue", "random", "os"}
 
 
-def package_of(path: Path) -> list[str]:
-    """The dotted name of the package that the module at *path* lies in, in parts."""
-    return list(path.relative_to(PACKAGE.parent).parts[:-1])
+def dotted(path: Path) -> str:
+    """The dotted name of the module at *path*."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line, dotted name) for every import, wherever it stands, also for type checkers alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+def imported(name: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) for every import of module *name*, also for type checkers alone."""
+    path = MODULES[name]
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            parts = package_of(path) if node.level else []
-            parts = parts[: len(parts) - (node.level - 1)] if node.level > 1 else parts
-            base = ".".join(filter(None, [*parts, node.module]))
+            base = resolve_name("." * node.level + (node.module or ""), package)
             # "from package import name": the name may be a module.
             yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
 
 
 def room_of(name: str) -> str | None:
     """The room that the dotted *name* lies in, if it is ours."""
-    first, _, rest = name.partition(".")
+    first, *rest = name.split(".")
     if first != "smqexec":
         return None
-    room = rest.partition(".")[0]
-    return room if room in ROOMS else "front door"
-
-
-def dotted(path: Path) -> str:
-    """The dotted name of the module at *path*."""
-    return ".".join([*package_of(path), *([] if path.stem == "__init__" else [path.stem])])
+    return rest[0] if rest and rest[0] in ROOMS else "front door"
 
 
 MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
@@ -71,7 +66,7 @@ ORDER = list(ROOMS)
 def test_imports_point_down(name: str) -> None:
     room = room_of(name)
     assert room is not None
-    for line, other in imported(MODULES[name]):
+    for line, other in imported(name):
         below = room_of(other)
         if below is not None:
             assert ORDER.index(below) >= ORDER.index(room), f"{name}:{line}: {room} -> {below}"
@@ -86,8 +81,8 @@ def test_each_room_is_in_the_picture() -> None:
 
 def test_modules_form_no_circle() -> None:
     arrows: dict[str, set[str]] = {}
-    for name, path in MODULES.items():
-        names = {other for _, other in imported(path)}
+    for name in MODULES:
+        names = {other for _, other in imported(name)}
         found = {other if other in MODULES else other.rpartition(".")[0] for other in names}
         arrows[name] = {other for other in found if other in MODULES} - {name}
     TopologicalSorter(arrows).prepare()  # a CycleError names the circle
@@ -95,5 +90,5 @@ def test_modules_form_no_circle() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if room_of(name) == "_planner"])
 def test_planner_is_pure(name: str) -> None:
-    names = {other.partition(".")[0] for _, other in imported(MODULES[name])}
+    names = {other.partition(".")[0] for _, other in imported(name)}
     assert not names & IMPURE, f"{name} imports {sorted(names & IMPURE)}"

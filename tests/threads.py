@@ -66,11 +66,7 @@ def hold(lock: Any) -> Callable[[], None]:
 
 
 def until(holds: Callable[[], object], pause: float = 0, deadline: float = DEADLINE) -> None:
-    """Wait until *holds*, where nothing that could be waited for tells; look again after *pause* seconds.
-
-    Raises:
-        TimeoutError: It did not hold within *deadline* seconds.
-    """
+    """Wait until *holds*, where nothing that could be waited for tells; look again after *pause* seconds."""
     end = time.monotonic() + deadline
     while not holds():
         if time.monotonic() > end:
