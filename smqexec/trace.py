@@ -39,7 +39,8 @@ from collections.abc import Sequence
 
 from ._observe.text import write
 from ._observe.trace.page import page
-from ._observe.trace.read import read, text
+from ._observe.trace.read import read
+from ._observe.trace.tables import text
 from ._observe.trace.write import Recording
 from ._scheduler import Scheduler
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -13,7 +14,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from operator import add
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from weakref import ref
 
@@ -199,23 +199,31 @@ def test_closing_twice_and_from_two_threads(path: Path) -> None:
     assert read(path).whole
 
 
-class Full:
+class Full(io.FileIO):
     """A file on a disk that is full."""
 
     def write(self, text: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    def close(self) -> None:
-        pass
+
+class Piecemeal(io.FileIO):
+    """A file that takes a few bytes at a time."""
+
+    def write(self, text: Any) -> int:
+        return super().write(text[:7])
+
+
+def open_as(file: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_recorder, "open", lambda path, mode, **_: file(path, mode), raising=False)
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_full_disk_ends_the_recording(path: Path, caplog: pytest.LogCaptureFixture, late: bool) -> None:
+def test_full_disk_ends_the_recording(
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    open_as(Full, monkeypatch)
     with planned(1) as (scheduler, queue):
         recording = record(scheduler, path)
-        with recording._lock:
-            recording._file.close()
-            recording._file = Full()  # type: ignore[assignment]
         if not late:
             assert queue.submit(add, 1, 2).result(DEADLINE) == 3
             until(lambda: core_of(scheduler).observers == ())
@@ -227,16 +235,12 @@ def test_full_disk_ends_the_recording(path: Path, caplog: pytest.LogCaptureFixtu
     assert f"the trace {path} ends here" in logged.message
 
 
-def test_what_cannot_be_written_at_once_is_written_in_parts(path: Path) -> None:
-    with planned(1) as (scheduler, queue):
-        recording = record(scheduler, path)
-        with recording._lock:
-            file = recording._file
-            recording._file = SimpleNamespace(  # type: ignore[assignment]
-                write=lambda text: file.write(text[:7]), close=file.close
-            )
+def test_what_cannot_be_written_at_once_is_written_in_parts(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_as(Piecemeal, monkeypatch)
+    with planned(1) as (scheduler, queue), record(scheduler, path):
         queue.submit(add, 1, 2).result(DEADLINE)
-        recording.close()
     assert len(read(path).tasks) == 1
 
 

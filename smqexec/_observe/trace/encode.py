@@ -30,8 +30,8 @@ class Encoder:
     def __init__(self, began: float) -> None:
         self._began = began
         self.lines: list[str] = ["["]  # to be written next
-        # Of each queue the process, and by worker the place as lines have it; of None: of what never ran.
-        self._queues: dict[ref[QueueState], tuple[int, dict[int | str | None, str]]] = {}
+        # The place of each worker of each queue, as lines have it; of None: of the tasks that never ran.
+        self._places: dict[ref[QueueState], dict[int | str | None, str]] = {}
         # The pending tasks, by number: the part of their lines that is known at the submit.  A dictionary of
         # numbers and strings, which the garbage collector need not visit.
         self._facts: dict[int, str] = {}
@@ -47,27 +47,28 @@ class Encoder:
         """Add the line for an event, unless the submit of its task was interrupted, and so is not known."""
         kind, time, number, queue, needs, detail = note
         at = "null" if time is None else f"{(time - self._began) * 1e6:.3f}"
+        line = self.lines.append
         place = self._running.get(number)
-        line = None
-        if queue is None:
-            line = f'"ph":"i","s":"g","pid":0,"tid":0,"ts":{at},"cat":"scheduler","name":"{kind}"'
-        elif kind == "submit" and place is None:  # else the recording began in the middle of the submit
-            args = f'"number":{number},"submitted":{at},"dependencies":{[*needs]}'
-            self._facts[number] = f'"name":{_quoted(detail)},"args":{{{args}'
-        elif kind == "start" and number in self._facts:  # else the recording began at the start
-            place = self._running[number] = self._place(queue, detail)
-            line = f'"ph":"B",{place},"ts":{at},"cat":"task",{self._facts.pop(number)}}}'
-        elif kind == "item" and place is not None:
-            args = f'"number":{number},"item":{detail}'
-            line = f'"ph":"i","s":"t",{place},"ts":{at},"cat":"item","name":"item {detail}","args":{{{args}}}'
+        if kind == "submit":
+            if place is None:  # else the recording began in the middle of the submit
+                args = f'"number":{number},"submitted":{at},"dependencies":{[*needs]}'
+                self._facts[number] = f'"name":{_quoted(detail)},"args":{{{args}'
+        elif kind == "start":
+            facts = self._facts.pop(number, None)
+            if facts is not None:  # else the recording began at the start
+                place = self._running[number] = self._place(queue, detail)
+                line(f'{{"ph":"B",{place},"ts":{at},"cat":"task",{facts}}}}},')
         elif kind == "end" and place is not None:
             del self._running[number]
-            line = f'"ph":"E",{place},"ts":{at},"args":{{"number":{number},"outcome":"{detail}"}}'
+            line(f'{{"ph":"E",{place},"ts":{at},"args":{{"number":{number},"outcome":"{detail}"}}}},')
         elif kind == "end" and number in self._facts:  # the task never ran
             facts, place = self._facts.pop(number), self._place(queue, None)
-            line = f'"ph":"i","s":"p",{place},"ts":{at},"cat":"dropped",{facts},"outcome":"{detail}"}}'
-        if line is not None:
-            self.lines.append(f"{{{line}}},")
+            line(f'{{"ph":"i","s":"p",{place},"ts":{at},"cat":"dropped",{facts},"outcome":"{detail}"}}}},')
+        elif queue is None:
+            line(f'{{"ph":"i","s":"g","pid":0,"tid":0,"ts":{at},"cat":"scheduler","name":"{kind}"}},')
+        elif place is not None:
+            place, args = f'"s":"t",{place}', f'"number":{number},"item":{detail}'
+            line(f'{{"ph":"i",{place},"ts":{at},"cat":"item","name":"item {detail}","args":{{{args}}}}},')
 
     def look(self, time: float) -> None:
         """Add the time once a second while a task runs: it shows how long a program was alive that hung."""
@@ -86,12 +87,14 @@ class Encoder:
 
     def _place(self, queue: QueueState, worker: int | str | None) -> str:
         """Return the place of *worker* of *queue*; add lines for them if they are new."""
-        pid, places = self._queues.setdefault(ref(queue), (len(self._queues) + 1, {}))
-        if not places:
-            places[None] = f'"pid":{pid},"tid":0'
+        key = ref(queue)
+        if key not in self._places:
+            pid = len(self._places) + 1
+            self._places[key] = {None: f'"pid":{pid},"tid":0'}
             self.meta("process_name", pid, name=queue.name, slots=queue.width)
+        places = self._places[key]
         if worker not in places:
-            tid = len(places)
+            pid, tid = [*self._places].index(key) + 1, len(places)
             places[worker] = f'"pid":{pid},"tid":{tid}'
             self.meta("thread_name", pid, tid, name=worker if isinstance(worker, str) else f"worker {tid}")
         return places[worker]

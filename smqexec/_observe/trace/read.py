@@ -1,4 +1,4 @@
-"""Read a trace file as records, and show these as tables: for the terminal, and beside the timeline page.
+"""Read a trace file as records.
 
 The format is that of ``encode``: one event a line.  A line that is no such event, as the last one of
 a killed program may be, is counted and left out.  All times are microseconds since the recording began.
@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
-from heapq import nlargest
 from math import inf
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from ..._futures.names import counted
-from ..text import columns, printable
-
 OUTCOMES = ("done", "failed", "cancelled", "running")
-
-LONGEST = 10  # tasks, or names of tasks, that a table shows
 
 
 class QueueRecord(NamedTuple):
@@ -161,88 +154,3 @@ def read(path: str | os.PathLike[str]) -> Trace:
     if not trace.facts:
         raise ValueError(f"{os.fspath(path)} is not a trace that smqexec wrote")
     return trace
-
-
-class Table(NamedTuple):
-    caption: str
-    heads: list[str]
-    rows: list[list[str]]
-
-
-def heading(trace: Trace) -> str:
-    """Return the run in a line."""
-    counts = Counter(task.outcome for task in trace.tasks)
-    parts = [f"{counted(len(trace.tasks), 'task')} in {duration(trace.length)}"]
-    parts.append(counted(len(trace.queues), "queue"))
-    parts += [f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES[1:] if counts[outcome]]
-    if not trace.whole:
-        parts.append("the recording was not closed")
-    if trace.damaged:
-        parts.append(counted(trace.damaged, "unreadable line"))
-    return ", ".join(parts)
-
-
-def text(trace: Trace, title: str) -> str:
-    """Return the tables of *trace*, headed by *title*, for a terminal."""
-    facts = trace.facts
-    lines = [f"{title}: {heading(trace)}"]
-    lines += [f"smqexec {facts.get('version')}, {facts.get('python')}, {facts.get('cores')} cores", ""]
-    for table in (*summary(trace), *_details(trace)):
-        cells = [[printable(cell) for cell in row] for row in [table.heads, *table.rows]]
-        lines += [table.caption, "", *columns(cells, str.rjust), ""]
-    return "\n".join(lines)
-
-
-def summary(trace: Trace) -> list[Table]:
-    """Return a table of the queues, and one of the names of tasks that took most time."""
-    return [_queues(trace), _names(trace)] if trace.tasks else []
-
-
-def _queues(trace: Trace) -> Table:
-    rows: list[list[str]] = []
-    for queue in trace.queues.values():
-        threads = [tasks for (other, thread), tasks in trace.rows.items() if other == queue and thread]
-        failed = sum(task.outcome == "failed" for tasks in threads for task in tasks)
-        slots = max(queue.slots, len(threads))
-        share = sum(map(busy, threads)) / (slots * trace.length or inf)
-        counts = (slots, sum(map(len, threads)), failed)
-        rows.append([queue.name, *(f"{count:,}" for count in counts), f"{share:.0%}"])
-    return Table("Queues", ["", "slots", "ran", "failed", "busy"], rows)
-
-
-def _names(trace: Trace) -> Table:
-    times: dict[str, list[float]] = {}
-    for task in trace.tasks:
-        times.setdefault(task.name, []).append(task.length)
-    longest = nlargest(LONGEST, times.items(), key=lambda item: sum(item[1]))
-    rows = [[name, f"{len(each):,}", duration(sum(each))] for name, each in longest]
-    return Table("Most time", ["", "tasks", "in all"], rows)
-
-
-def _details(trace: Trace) -> Iterator[Table]:
-    """Yield tables of the tasks that were running, and of the critical path."""
-    running, path = [task for task in trace.tasks if task.outcome == "running"], trace.critical
-    if running:
-        yield _tasks("Still running", trace, running)
-    if len(path) > 1:
-        share = sum(task.length for task in path) / trace.length
-        shown = set(nlargest(LONGEST, path, key=attrgetter("length")))
-        more = f"; the {LONGEST} longest of them" if len(path) > LONGEST else ""
-        caption = f"Critical path: {len(path)} tasks, one after the other, ran for {share:.0%} of the time"
-        yield _tasks(caption + more, trace, [task for task in path if task in shown])
-
-
-def _tasks(caption: str, trace: Trace, tasks: Iterable[Record]) -> Table:
-    rows: list[list[str]] = []
-    for task in tasks:
-        began = duration(task.start - trace.span[0])
-        rows.append([task.name, task.queue.name, str(task.number), began, duration(task.length)])
-    return Table(caption, ["", "queue", "number", "began at", "ran for"], rows)
-
-
-def duration(micros: float) -> str:
-    """Return a time in a unit that suits it."""
-    for unit, size in (("s", 1e6), ("ms", 1e3)):
-        if micros >= size:
-            return f"{micros / size:,.2f} {unit}"
-    return f"{micros:.0f} µs"

@@ -51,9 +51,8 @@ class Recording:
         self._observations: list[Observation] = []
         # Nothing more is recorded: `close` was called, or a write has failed.
         self._closing = threading.Event()
-        # Writes the file, which is open from the first `watch` to the end of the thread.
+        # Writes the file, from the first `watch` on.
         self._thread = threading.Thread(target=self._keep_writing, name="smqexec trace", daemon=True)
-        self._file: Any = None
         # An existing file stays as it is until then: this may be the process that is to show it.
         open(self.path, "ab").close()
 
@@ -62,7 +61,7 @@ class Recording:
         with uninterrupted(), self._lock:  # the lines of these tasks come before their next events
             if self._closing.is_set():
                 return
-            if self._file is None:
+            if self._thread.ident is None:
                 self._begin()
             add = self._encoder.add
             self._observations.append(Observation(scheduler, self._note, with_queue=True))
@@ -97,47 +96,42 @@ class Recording:
         python = f"{platform.python_implementation()} {platform.python_version()}"
         self._encoder.meta("smqexec", version=version, python=python, cores=os.cpu_count())
         try:
-            self._file = open(self._place, "wb", buffering=0)  # noqa: SIM115 - until the thread ends
             self._thread.start()
-            atexit.register(self.close)
         except BaseException:
             self._closing.set()
-            self._leave()
+            del _recordings[self._place]
             raise
-
-    def _leave(self) -> None:
-        """Close the file as it is."""
-        atexit.unregister(self.close)
-        del _recordings[self._place]
-        if self._file is not None:
-            self._file.close()
+        atexit.register(self.close)
 
     def _keep_writing(self) -> None:
         """Write until the recording is closed, or a write fails."""
         closed = False
         try:
-            while not closed:
-                closed = self._closing.wait(INTERVAL)
-                self._write(closed)
+            with open(self._place, "wb", buffering=0) as file:
+                while not closed:
+                    closed = self._closing.wait(INTERVAL)
+                    left = memoryview(self._text(closed))
+                    while left:
+                        left = left[file.write(left) :]
         except Exception:
             LOGGER.exception("the trace %s ends here", self.path)
         with self._lock:
             self._closing.set()
             for observation in self._observations:
                 observation.close()
-        self._leave()
+        atexit.unregister(self.close)
+        del _recordings[self._place]
 
-    def _write(self, last: bool) -> None:
-        """Write all notes; if *last*, also the end of the file."""
+    def _text(self, last: bool) -> bytes:
+        """Return the lines of all notes; if *last*, also the end of the file."""
         with self._lock:
             encoder, notes = self._encoder, self._notes
             for _ in range(len(notes)):
                 encoder.add(notes.popleft())
             (encoder.finish if last else encoder.look)(perf_counter())
-            left = memoryview("\n".join([*encoder.lines, ""]).encode())
+            text = "\n".join([*encoder.lines, ""]).encode()
             encoder.lines.clear()
-        while left:
-            left = left[self._file.write(left) :]
+        return text
 
     def close(self) -> None:
         """Write the rest, and close the file.  Tasks that still run are shown as not ended.

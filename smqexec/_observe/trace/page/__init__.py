@@ -23,7 +23,8 @@ from string import Template
 from typing import Any
 
 from ...text import printable
-from ..read import OUTCOMES, Record, Table, Trace, busy, heading, summary
+from ..read import OUTCOMES, Record, Trace, busy
+from ..tables import Table, heading, summary
 
 UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
 
