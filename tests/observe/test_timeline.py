@@ -258,4 +258,4 @@ def test_a_page_that_cannot_be_written(file: Path, capsys: Output) -> None:
 def test_all_parts_of_the_page_are_in_the_package() -> None:
     folder = Path(_timeline.__file__).parent
     parts = {path.name for path in folder.iterdir() if path.suffix in (".js", ".css", ".html")}
-    assert parts == {"page.html", "page.css", *_timeline.PROGRAM}
+    assert parts == {"page.html", "page.css", *(f"{name}.js" for name in _timeline.PROGRAM)}

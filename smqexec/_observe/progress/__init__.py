@@ -1,7 +1,6 @@
 """Progress: how far a scheduler is, shown while a block runs.
 
-The queues count their tasks in any case.  A thread reads the counts now and then, so that tasks cost nothing
-more.  A terminal or a notebook shows them as ``bars``, if ``rich`` is installed; any other file gets a line.
+The queues count their tasks in any case.  A thread reads the counts now and then, so tasks cost nothing more.
 """
 
 from __future__ import annotations
@@ -45,19 +44,17 @@ def progress(scheduler: Shown, *, file: TextIO | None = None) -> Generator[None,
         with smqexec.progress(scheduler):
             ...
 
-    For each queue: how many of the submitted tasks have ended, how many run, have failed or were
-    cancelled, how many end in a second (in the last 30 seconds, or of the last five tasks), and the
-    time left at that rate if no more tasks are submitted.  Tasks that were pending or running when
-    the block began count as submitted; tasks that had ended do not count.
+    For each queue: how many of the submitted tasks have ended, how many run, have failed or were cancelled,
+    how many end in a second (in the last 30 seconds, or of the last five tasks), and the time left at that
+    rate.  Tasks that were pending or running when the block began count as submitted.
 
-    A terminal shows bars, as a notebook does; both need ``rich`` (``pip install
-    'smqexec[progress]'``).  Any other file gets a line every 10 seconds, and one at the end.  So does
-    a terminal that shows bars already, and a terminal or a notebook without ``rich``.  Text that the
-    program prints to the terminal comes above the bars.
+    A terminal or a notebook shows bars, if ``rich`` is installed (``pip install 'smqexec[progress]'``), and
+    the terminal shows no others; text that the program prints there comes above them.  Else a line is
+    written every 10 seconds, and one at the end.
 
-    Any thread may use it.  If progress can't be shown any more, that is logged, and the block goes
-    on.  Cost: nothing for a task; to draw bars, some 1 ms a queue, ten times a second, or less often
-    if that would be more than a twentieth of a core.
+    Any thread may use it.  If progress can't be shown any more, that is logged, and the block goes on.
+    Cost: nothing for a task; to draw bars, some 1 ms a queue, ten times a second, or less often if that
+    would be more than a twentieth of a core.
 
     Args:
         scheduler: A `Scheduler`, or a `Queue` alone.
@@ -66,13 +63,13 @@ def progress(scheduler: Shown, *, file: TextIO | None = None) -> Generator[None,
     Raises:
         TypeError: *scheduler* is neither, or *file* can't be written.
     """
-    core: Any = getattr(scheduler, "_core", None)
     queue: Any = getattr(scheduler, "_state", None)
-    if not isinstance(core, State) and not isinstance(queue, QueueState):
+    core: Any = getattr(scheduler, "_core", getattr(queue, "scheduler", None))
+    if not isinstance(core, State):
         raise TypeError(f"progress shows a Scheduler or a Queue, not {scheduler!r}")
     if file is not None and not hasattr(file, "write"):
         raise TypeError(f"file must be open for writing text, not {file!r}")
-    display = _display(Statistics(core if queue is None else queue.scheduler, queue), file)
+    display = _display(Statistics(core, queue), file)
     ended = threading.Event()
     thread = threading.Thread(target=_show, args=(ended, *display), name="smqexec-progress", daemon=True)
     try:

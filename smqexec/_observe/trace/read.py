@@ -1,7 +1,7 @@
-"""Read a trace file as records.
+"""Read a trace file, in the format of ``encode``, as records.
 
-The format is that of ``encode``: one event a line.  A line that is no such event, as the last one of
-a killed program may be, is counted and left out.  All times are microseconds since the recording began.
+A line that is no event, as the last one of a killed program may be, is counted and left out.  All times are
+microseconds since the recording began.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ OUTCOMES = ("done", "failed", "cancelled", "running")
 
 
 class QueueRecord(NamedTuple):
-    """A queue."""
-
     pid: int  # its number in the file, from 1
     name: str
     slots: int
@@ -40,7 +38,6 @@ class Record(NamedTuple):
 
     @property
     def length(self) -> float:
-        """The time for which the task ran."""
         return self.end - self.start
 
 
@@ -101,7 +98,6 @@ class Trace:
 
     @property
     def length(self) -> float:
-        """The time from the first submission, or start, to the last end."""
         return self.span[1] - self.span[0]
 
     @cached_property
@@ -113,20 +109,20 @@ class Trace:
         # A task starts after its dependencies.
         in_order = sorted(self.tasks, key=attrgetter("start", "number"))
         ran = {task.number: task for task in in_order if task.thread and task.outcome != "running"}
-        length: dict[int, float] = {}  # of the longest chain that ends with the task
-        before: dict[int, int | None] = {}  # the task before it in that chain
+        # How long the longest chain is that ends with the task, and the task before it there; 0: none.
+        best: dict[int, tuple[float, int]] = {}
         for task in ran.values():
-            chains: list[tuple[float, int | None]] = [(0.0, None)]
-            for other in (ran[number] for number in task.dependencies if number in length):
+            chains = [(0.0, 0)]
+            for other in (ran[number] for number in task.dependencies if number in best):
                 overlap = max(other.end - max(other.start, task.start), 0.0)
-                chains.append((length[other.number] - overlap, other.number))
-            longest, before[task.number] = max(chains, key=itemgetter(0))
-            length[task.number] = longest + task.length
+                chains.append((best[other.number][0] - overlap, other.number))
+            length, before = max(chains, key=itemgetter(0))
+            best[task.number] = length + task.length, before
         path: list[Record] = []
-        at = max(length, key=length.__getitem__, default=None)
-        while at is not None:
+        at = max(best, key=best.__getitem__, default=0)
+        while at:
             path.append(ran[at])
-            at = before[at]
+            at = best[at][1]
         return path[::-1]
 
 

@@ -46,12 +46,10 @@ def text(trace: Trace, title: str) -> str:
     return "\n".join(lines)
 
 
-def summary(trace: Trace) -> list[Table]:
-    """Return a table of the queues, and one of the names of tasks that took most time."""
-    return [_queues(trace), _names(trace)] if trace.tasks else []
-
-
-def _queues(trace: Trace) -> Table:
+def summary(trace: Trace) -> Iterator[Table]:
+    """Yield a table of the queues, and one of the names of tasks that took most time."""
+    if not trace.tasks:
+        return
     rows: list[list[str]] = []
     for queue in trace.queues.values():
         threads = [tasks for (other, thread), tasks in trace.rows.items() if other == queue and thread]
@@ -60,16 +58,13 @@ def _queues(trace: Trace) -> Table:
         share = sum(map(busy, threads)) / (slots * trace.length or inf)
         counts = (slots, sum(map(len, threads)), failed)
         rows.append([queue.name, *(f"{count:,}" for count in counts), f"{share:.0%}"])
-    return Table("Queues", ["", "slots", "ran", "failed", "busy"], rows)
-
-
-def _names(trace: Trace) -> Table:
+    yield Table("Queues", ["", "slots", "ran", "failed", "busy"], rows)
     times: dict[str, list[float]] = {}
     for task in trace.tasks:
         times.setdefault(task.name, []).append(task.length)
     longest = nlargest(LONGEST, times.items(), key=lambda item: sum(item[1]))
     rows = [[name, f"{len(each):,}", duration(sum(each))] for name, each in longest]
-    return Table("Most time", ["", "tasks", "in all"], rows)
+    yield Table("Most time", ["", "tasks", "in all"], rows)
 
 
 def _details(trace: Trace) -> Iterator[Table]:

@@ -1,8 +1,7 @@
 """Write the events of schedulers to a trace file, while they happen.
 
-An observation adds a note of each event to a deque, which needs no lock.  One thread takes the notes from
-the other end, five times a second, makes lines of them (see ``encode``) and writes these.  So the memory
-holds facts of the pending and running tasks, and the notes of a fifth of a second.
+An observation adds a note of each event to a deque, which needs no lock.  Five times a second one thread
+makes lines of the notes (see ``encode``) and writes these.
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ _recordings: dict[str, Recording] = {}
 class Recording:
     """A trace file that is being written, until it is closed: `smqexec.trace.record` returns it.
 
-    A context manager that closes at its end.  A recording that is still open at the interpreter's exit is
-    closed then, after the last task.
+    A context manager that closes at its end.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

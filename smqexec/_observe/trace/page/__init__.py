@@ -1,7 +1,5 @@
 """The timeline page: a trace as one HTML file that fetches nothing.
 
-Beside this module lie its frame of HTML, its style and its program, whose modules say what they do.
-
 The run is a table of columns, sorted as tasks are drawn.  Each worker of a queue is a *row*, split into
 *lanes* in which no tasks overlap: a binary search finds the visible tasks.  The first row of each queue has
 the tasks that never ran.  Times are microseconds since the first submission.
@@ -29,14 +27,13 @@ from ..tables import Table, heading, summary
 UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
 
 # The modules of the program, in order.
-_NAMES = ("run", "view", "drawing", "slices", "arrows", "frame", "overview", "facts", "controls")
-PROGRAM = [f"{name}.js" for name in _NAMES]
+PROGRAM = ["run", "view", "drawing", "slices", "arrows", "frame", "overview", "facts", "controls"]
 
 
 def page(trace: Trace, title: str) -> str:
     """Return the HTML of a page about *trace*, headed by *title*: ASCII, some 60 bytes for each task."""
     run = json.dumps(columns(trace), separators=(",", ":"), allow_nan=False)
-    program = "\n".join(part(name) for name in PROGRAM)
+    program = "\n".join(part(f"{name}.js") for name in PROGRAM)
     return Template(part("page.html")).substitute(
         title=ascii_html(title),
         heading=ascii_html(heading(trace)),
@@ -62,9 +59,6 @@ def table(of: Table) -> Iterator[str]:
     for row in of.rows:
         yield "<tr>" + "".join(f"<td>{ascii_html(printable(cell))}</td>" for cell in row) + "</tr>"
     yield "</table>"
-
-
-# -- The run
 
 
 def columns(trace: Trace) -> dict[str, Any]:
