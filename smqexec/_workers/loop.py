@@ -1,9 +1,7 @@
 """The worker's loop: take a task, call it, complete it with its result, and get the next task in return.
 
-The loop runs in a thread of a pool, in the thread that submits (``pools``), or nested in a waiting task
-(``waiting``).  A task that the loop has is running, and belongs to its worker alone: only the worker reads
-and releases the call (`_fn`, `_args`, `_form`), without the lock.  The dispatcher takes and completes tasks
-under the scheduler's lock; user code runs while the lock is not held.
+It runs in a thread of a pool, in the thread that submits, or nested in a waiting task.  A running task
+belongs to its worker: only that reads and releases the call (`_fn`, `_args`, `_form`), without the lock.
 
 Invariants: no local name keeps a task, its arguments or its result beyond the task's end, as the worker may
 be idle for hours.  An exception of the task fails the task; an exception of our own code breaks the scheduler
@@ -15,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any
 
 from .._calls.arguments import ALL, DIRECT, ONE, Template, materialise
 from .._calls.callables import NO_ITERATORS, generates, is_iterator, name_of
@@ -25,8 +23,6 @@ from .._core.queue_state import CURRENT, QueueState, Worker
 from .._futures.items import Item
 from .._futures.names import note
 from .._futures.task import Task
-
-Begin: TypeAlias = Callable[[], "Task[Any] | None"]
 
 
 def work(queue: QueueState, worker: Worker, begin: Callable[[QueueState, Worker], Any]) -> None:
@@ -42,7 +38,9 @@ def work(queue: QueueState, worker: Worker, begin: Callable[[QueueState, Worker]
         CURRENT.worker = outer
 
 
-def perform(queue: QueueState, worker: Worker, begin: Begin, more: bool = True) -> bool:
+def perform(
+    queue: QueueState, worker: Worker, begin: Callable[[], Task[Any] | None], more: bool = True
+) -> bool:
     """Run the task that *begin* returns; with *more*, also each task that *worker* gets by completing one.
 
     Return False if *begin* returned None, or our own code raised: *worker* then has to leave.

@@ -1,9 +1,8 @@
 """The backends whose workers run in this process, and how their queues are made.
 
-A `ThreadPool` is a `ThreadPoolExecutor` of the queue's own.  It provides threads: their number, names,
-initializer and end.  A call in the pool is not a task but a *worker*, which runs one task after another.
-Invariant: there are never more workers than the pool may have threads.  So no call waits in the pool, and the
-planner alone decides the order of tasks.  The scheduler's lock is held in neither `submit` nor `shutdown`.
+A call in a `ThreadPool` is not a task but a *worker*, which runs one task after another.  Invariant: there
+are never more workers than the pool may have threads.  So no call waits in the pool, and the planner alone
+decides the order of tasks.  The scheduler's lock is held in neither `submit` nor `shutdown`.
 
 An `InlinePool` has no threads, for debuggers and tests.  The thread that submits a task *serves* the queue:
 it becomes a worker, runs all ready tasks, and returns.  So does the main thread if it makes a task ready, for
@@ -67,7 +66,7 @@ def check_width(number: int) -> None:
 
 
 class ThreadPool(Backend, ThreadPoolExecutor):
-    """A pool whose calls are workers.  If an initializer fails, it breaks its queue."""
+    """The `ThreadPoolExecutor` of a queue: it provides threads, their names, initializer and end."""
 
     # The state of its queue; set once, by `in_threads`.  Weak: no cycle may delay its collection.
     queue: ref[QueueState]

@@ -85,8 +85,7 @@ def log_if_stalled(awaited: Collection[Any]) -> bool:
 def stalled(scheduler: State, elsewhere: bool = False, endless: bool = False) -> list[State]:
     """Return *scheduler* and the schedulers that it waits for if all are stalled, else an empty list.
 
-    If *elsewhere*, futures of other executors are not expected to end; if *endless*, nor are generator tasks
-    without an announced length.
+    If *elsewhere*, no future of another executor will end; if *endless*, nor a task that generates values.
     """
     schedulers = [scheduler]
     for each in schedulers:  # the list grows during the loop

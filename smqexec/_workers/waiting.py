@@ -45,10 +45,18 @@ class Waiting:
         """Block the calling thread until *future* is done; return False after *timeout* seconds."""
         if timeout is not None and timeout <= 0:
             return future.done()  # without the lock, whose holder a signal handler may have interrupted
-        if not CURRENT.workers:
-            return _sleep(future, timeout)
-        with uninterrupted(), closing(Wait({future}, ALL_COMPLETED)) as wait:
-            return wait_for(wait, deadline(timeout))
+        if CURRENT.workers:
+            with uninterrupted(), closing(Wait({future}, ALL_COMPLETED)) as wait:
+                return wait_for(wait, deadline(timeout))
+        waiter = Waiter()  # a `Wait`, with its search, would take three times as long
+        with uninterrupted():
+            if not future._add_at_end("waiters", waiter):
+                return True
+            try:
+                warn = partial(log_if_stalled, [future])
+                return interruptible(block, waiter.sleep, timeout, warn) or future.done()
+            finally:
+                future._condition.remove(waiter)
 
     def until(
         self,
@@ -97,19 +105,6 @@ def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     # The thread has several workers if it serves inline queues.
     found = [worker.queue for worker in CURRENT.workers if worker.tasks()]
     return any(each.scheduler is scheduler and queue in (None, each) for each in found)
-
-
-def _sleep(future: PlannedFuture[Any], timeout: float | None) -> bool:
-    """Do what `Waiting.wait_for` does, in a thread that runs no task: in a third of the time of a `Wait`."""
-    waiter = Waiter()
-    with uninterrupted():
-        if not future._add_at_end("waiters", waiter):
-            return True
-        try:
-            warn = partial(log_if_stalled, [future])
-            return interruptible(block, waiter.sleep, timeout, warn) or future.done()
-        finally:
-            future._condition.remove(waiter)
 
 
 def wait_for(wait: Wait, end: float | None) -> bool:
