@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import threading
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -55,3 +56,11 @@ def occupy(queue: Any, result: Any = None) -> tuple[Gate, Any]:
     """Let a task run in *queue* until a gate is opened; return the gate and the task."""
     gate = Gate()
     return gate, gate.hold(queue, result)
+
+
+def begun(queue: Any, call: Callable[[], Any]) -> tuple[Gate, Any]:
+    """Let a task begin in *queue* that makes *call* once a gate is opened; return the gate and the task."""
+    gate = Gate()
+    task = queue.submit(lambda: gate.enter() or call())
+    gate.wait_entered()
+    return gate, task

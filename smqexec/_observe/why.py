@@ -23,7 +23,8 @@ from .._futures.names import counted, known_as
 from .._futures.task import Task
 from .._limits.resources import Allocation, Resource
 from .._planner import DONE, READY, RUNNING, dependencies_of, dependents_of
-from .._workers.waits import ConditionWait, Wait
+from .._workers.waiting import ConditionWait
+from .._workers.waits import Wait
 from .text import shown
 
 # How many tasks a list names.

@@ -19,7 +19,6 @@ from functools import partial
 from typing import Any
 
 from .._calls.callables import announcement, length, name_of
-from .._calls.frames import strip_ours
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
 from .._core.exclusive import breakdown_on_error
 from .._core.queue_state import QueueState, Worker
@@ -118,9 +117,7 @@ class Streams:
                 at_end = task._at_end
                 if at_end is not None and at_end.cancel_requested:
                     raise CancelledError()
-        except BaseException as error:
-            # If `close` raises, too, its exception has *error* as its context.
-            strip_ours(error)
+        except BaseException:
             try:
                 close = getattr(iterator, "close", None)
                 if close is not None:
@@ -176,7 +173,6 @@ class Streams:
         try:
             known = task._known(None, key)
         except BaseException as error:  # such as SystemExit: by a method of the user's result
-            strip_ours(error)
             known = Item._ended(FAILED, Failure(error))
         try:
             self._end(item, known)

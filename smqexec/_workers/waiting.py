@@ -12,27 +12,84 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ALL_COMPLETED
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED
 from contextlib import closing
 from functools import partial
 from time import sleep
 from typing import Any
 
+from typing_extensions import override
+
 from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
 from .._core.exclusive import Section, block, breakdown_on_error
-from .._core.queue_state import CURRENT, QueueState, Worker
+from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker
 from .._core.state import State
 from .._futures.deadlines import deadline, left
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .loop import perform
 from .stall import check_cycle, is_blocked, log_if_stalled
-from .waits import ConditionWait, Wait, Waiter
+from .waits import Wait, Waiter
 
 # Python's recursion limit is raised by FRAMES for each nested task, as that needs so many frames of ours
 # besides the user's own.  Levels beyond DEEPEST do not raise it: the limit is that of all threads, and
 # recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on CPython 3.13 and 3.11).
 FRAMES, DEEPEST = 10, 2000
+
+
+class ConditionWait(Wait):
+    """A wait until a condition of a scheduler holds; its worker runs all ready tasks of its queue meanwhile.
+
+    As an awaited future it stands for the tasks that have to end.
+    """
+
+    def __init__(
+        self, core: State, holds: Callable[[], bool], queue: QueueState | None, log: Callable[[], bool]
+    ) -> None:
+        super().__init__(set(), FIRST_COMPLETED)
+        # Constant: the state of the awaited scheduler, which calls the condition under its lock; the queue
+        # whose tasks have to end, None: of all; and what logs that nothing can go on.
+        self.core = core
+        self.queue = queue
+        self.log = log
+        with core.exclusive():
+            core.condition_waiters[self] = holds
+            core.wake_condition_waiters()  # it may hold already
+
+    def nodes(self) -> list[Any]:
+        """Return the tasks that have to end.  The lock is held.  Cost: the whole graph."""
+        found = self.core.running_tasks() + self.core.termination.pending()
+        return [task for task in found if self.queue in (None, task._queue)]
+
+    @override
+    def awaited(self) -> set[Any]:
+        return {self}
+
+    @override
+    def satisfied(self) -> bool:
+        return self not in self.core.condition_waiters  # from when the condition has held once
+
+    @override
+    def close(self) -> None:
+        self.leave_search()
+        with Section(self.core):
+            self.core.condition_waiters.pop(self, None)
+
+    @override
+    def ready_without_worker(self) -> None:
+        self.wake()
+
+    @override
+    def has_work(self) -> bool:
+        return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
+
+    @override
+    def take(self) -> Any:
+        for queue in () if self.scheduler.stopped else self.homes:
+            task = self.scheduler.take_next(queue, SEARCH_LIMIT)
+            if task is not None:
+                return task
+        return None
 
 
 class Waiting:

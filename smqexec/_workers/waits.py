@@ -13,7 +13,7 @@ both: no two searches deadlock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
 from heapq import heappop, heappush
@@ -25,7 +25,6 @@ from typing_extensions import override
 
 from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker, searches
-from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
@@ -76,6 +75,9 @@ class Wait(Waiter):
     was visited while it ran begins to wait.  Invariant: while there are no frames, `ready` has each needed
     ready task of the worker's queue.
     """
+
+    #: Of a `ConditionWait`: the state of the awaited scheduler.
+    core: Any = None
 
     def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
         super().__init__()
@@ -186,7 +188,6 @@ class Wait(Waiter):
             for search in list(searches):
                 if search.workers[:1] != workers[:1]:  # else the wait is nested in that one
                     search.extend(needing, (self.futures(), None))
-            self.scheduler.wake_condition_waiters()  # `at_rest` may be true now
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         """Be active no more."""
@@ -294,7 +295,7 @@ class Wait(Waiter):
 
     def _visit(self, node: Any, owner: Any) -> None:
         """Record *node*, and visit its needs next.  The lock of *owner*, the node's scheduler, is held."""
-        if isinstance(node, ConditionWait):
+        if not isinstance(node, Node):  # a `ConditionWait`
             self.frames.append((iter(node.nodes()), owner))
             return
         reference = ref(node)
@@ -327,64 +328,9 @@ class Wait(Waiter):
         self.frames += [(wait.futures(), None) for wait in waits]
 
 
-class ConditionWait(Wait):
-    """A wait until a condition of a scheduler holds; its worker runs all ready tasks of its queue meanwhile.
-
-    As an awaited future it stands for the tasks that have to end.
-    """
-
-    def __init__(
-        self, core: State, holds: Callable[[], bool], queue: QueueState | None, log: Callable[[], bool]
-    ) -> None:
-        super().__init__(set(), FIRST_COMPLETED)
-        # Constant: the state of the awaited scheduler, which calls the condition under its lock; the queue
-        # whose tasks have to end, None: of all; and what logs that nothing can go on.
-        self.core = core
-        self.queue = queue
-        self.log = log
-        with core.exclusive():
-            core.condition_waiters[self] = holds
-            core.wake_condition_waiters()  # it may hold already
-
-    def nodes(self) -> list[Any]:
-        """Return the tasks that have to end.  The lock is held.  Cost: the whole graph."""
-        found = self.core.running_tasks() + self.core.termination.pending()
-        return [task for task in found if self.queue in (None, task._queue)]
-
-    @override
-    def awaited(self) -> set[Any]:
-        return {self}
-
-    @override
-    def satisfied(self) -> bool:
-        return self not in self.core.condition_waiters  # from when the condition has held once
-
-    @override
-    def close(self) -> None:
-        self.leave_search()
-        with Section(self.core):
-            self.core.condition_waiters.pop(self, None)
-
-    @override
-    def ready_without_worker(self) -> None:
-        self.wake()
-
-    @override
-    def has_work(self) -> bool:
-        return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
-
-    @override
-    def take(self) -> Any:
-        for queue in () if self.scheduler.stopped else self.homes:
-            task = self.scheduler.take_next(queue, SEARCH_LIMIT)
-            if task is not None:
-                return task
-        return None
-
-
 def scheduler_of(awaited: Any) -> Any:
     """Return the scheduler that ends *awaited*, a future or a `ConditionWait`; None if none does, or has."""
-    if isinstance(awaited, ConditionWait):
+    if isinstance(awaited, Wait):
         return awaited.core
     home = awaited._home if isinstance(awaited, PlannedFuture) else None
     return None if home is None else home.scheduler

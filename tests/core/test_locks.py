@@ -29,8 +29,8 @@ from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
 from smqexec._limits.resources import Allocating, Allocation
 from smqexec._planner import DependencyPlanner
-from smqexec._workers.waiting import Waiting
-from smqexec._workers.waits import ConditionWait, Wait
+from smqexec._workers.waiting import ConditionWait, Waiting
+from smqexec._workers.waits import Wait
 
 # What says of itself that the lock is held.
 METHODS: dict[type, str] = {

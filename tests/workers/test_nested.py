@@ -9,10 +9,11 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
+from functools import partial
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate, occupy
+from gate import DEADLINE, Gate, begun, occupy
 from internals import (
     Wait,
     blocked_on,
@@ -21,7 +22,6 @@ from internals import (
     idle_in,
     lock_of,
     pool_of,
-    record_of,
     searches,
     searches_in,
     state_of,
@@ -34,6 +34,7 @@ from internals import (
     watchers_of,
     workers_of,
 )
+from outcomes import nothing
 from strikes import PACKAGE
 from threads import beside, planned, until, until_gone, without_collector
 
@@ -60,6 +61,23 @@ def searched(queue: Queue) -> Any:
 
     until(over)
     return search
+
+
+def deep_in(queue: Queue, depth: int = 1) -> None:
+    """Wait until a worker of *queue* is in so many waits, one inside the other."""
+    until(lambda: any(len(worker.waits) == depth for worker in workers_of(queue)))
+
+
+def stopping(scheduler: Scheduler) -> Future[Any]:
+    """Begin a ``stop(wait=True)`` in a thread of its own, and see that it has to wait."""
+    stop = beside(scheduler.stop, True)
+    until(lambda: watchers_of(scheduler) or stop.done())
+    assert not stop.done()
+    return stop
+
+
+def no_thread(*_: object) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 # One slot is enough.
@@ -90,9 +108,8 @@ def test_wait_takes_a_step_for_each_task_around_it() -> None:
             finally:
                 sys.settrace(before)
 
-        gate = Gate()
         with planned(1, 1) as (_, queue, other):
-            held = gate.hold(other)
+            gate, held = occupy(other)
             queue.submit(descend, depth).result(DEADLINE)
             gate.open()
         return count
@@ -133,9 +150,8 @@ def test_recursion_too_deep_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
                 over.append(n)
                 raise
 
-        error = queue.submit(dig, 0).exception(6 * DEADLINE)
+        assert isinstance(queue.submit(dig, 0).exception(6 * DEADLINE), RecursionError)
         assert over[0] > 200
-        assert isinstance(error, RecursionError)
         assert scheduler.wait(DEADLINE)
         assert queue.submit(int).result(DEADLINE) == 0
         assert nothing_is_left(scheduler)
@@ -184,40 +200,26 @@ def test_two_queues_of_one_slot_wait_for_each_other(schedulers: int) -> None:
             return 1 + int(there.submit(ping, n - 1, there, here).result()) if n else 0
 
         assert one.submit(ping, 50, one, second).result(DEADLINE) == 50
+        needs = one.submit(lambda: second.submit(str, one.submit(abs, -3)).result())
+        assert needs.result(DEADLINE) == "3"
         assert nothing_is_left(scheduler, other)
 
 
 def test_waiting_task_runs_what_the_awaited_one_begins_to_wait_for() -> None:
     """One slot each: the other queue's task begins to wait for this one's only when this one waits for it."""
     with planned(1, 1) as (scheduler, one, two):
-        gate = Gate()
-
-        def second() -> str:
-            gate.enter()
-            return one.submit(str, 5).result() + "!"
-
-        def first() -> str:
-            return two.submit(second).result()
-
-        task = one.submit(first)
-        gate.wait_entered()
-        until(lambda: searches_in(one))
+        gate, second = begun(two, lambda: one.submit(str, 5).result() + "!")
+        first = one.submit(second.result)
+        searched(one)
         gate.open()
-        assert task.result(DEADLINE) == "5!"
+        assert first.result(DEADLINE) == "5!"
         assert nothing_is_left(scheduler)
-
-
-def test_needed_through_another_schedulers_dependency() -> None:
-    """The awaited task depends, in another scheduler, on a task of the waiting one's queue."""
-    with planned(1) as (scheduler, one), planned(1) as (other, two):
-        task = one.submit(lambda: two.submit(str, one.submit(abs, -3)).result())
-        assert task.result(DEADLINE) == "3"
-        assert nothing_is_left(scheduler, other)
 
 
 def test_timeout_is_kept() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate, held = occupy(other)
+        never: Future[int] = Future()
 
         def program() -> Any:
             for timeout in (0, 0.01):
@@ -230,28 +232,47 @@ def test_timeout_is_kept() -> None:
             assert next(given).result() == 0
             with pytest.raises(TimeoutError, match=r"1 \(of 2\)"):
                 next(given)
-            return "timed out"
 
-        never: Future[int] = Future()
-        assert queue.submit(program).result(DEADLINE) == "timed out"
+        assert queue.submit(program).result(DEADLINE) is None
         assert not never._waiters
         gate.open()
 
 
+@pytest.mark.parametrize("schedulers", [1, 2])
+def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what begins before the deadline is looked at."""
+    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
+    with planned(1) as (_, queue), planned(1) as (_, abroad):
+        other = abroad if schedulers == 2 else Queue(queue.scheduler, 1)
+        never: Future[int] = Future()
+        sink = other.submit(len, [other.submit(str, never) for _ in range(1000)])
+        late = iter([0.0, 0.0, 0.0])  # the clock of the task stands still until the first slice is through
+        main, clock = threading.get_ident(), time.monotonic
+        monkeypatch.setattr(
+            deadlines, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
+        )
+
+        def program() -> None:
+            with pytest.raises(TimeoutError):
+                sink.result(0.05)
+
+        assert queue.submit(program).result(DEADLINE) is None
+        assert next(late, None) is None
+        never.set_result(1)
+        assert sink.result(DEADLINE) == 1000
+
+
 def test_stopped_scheduler_starts_nothing_for_a_waiting_task() -> None:
     with planned(1) as (scheduler, queue):
-        started = Gate()
         order: list[int] = []
 
         def program() -> int:
-            started.enter()
             needs = [queue.submit(order.append, n) for n in range(3)]
             return int(queue.submit(lambda *_: 8, *needs).result())
 
-        task = queue.submit(program)
-        started.wait_entered()
+        gate, task = begun(queue, program)
         scheduler.stop()
-        started.open()
+        gate.open()
         # Nothing can go on: that counts as stopped, though a task is running.
         scheduler.stop(wait=True)
         assert scheduler.counts()["ready"] == 3
@@ -261,34 +282,22 @@ def test_stopped_scheduler_starts_nothing_for_a_waiting_task() -> None:
         assert order == [0, 1, 2]
 
 
-def test_long_search_without_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("everything", [False, True])
+def test_long_search_without_an_event(everything: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread does not sleep between two slices."""
     monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
-    with planned(1, 1) as (_, queue, other):
-
-        def program() -> int:
-            task = queue.submit(int, 7)
-            for _ in range(50):
-                task = other.submit(abs, task)
-            return int(task.result(DEADLINE))
-
-        assert queue.submit(program).result(DEADLINE) == 7
-
-
-def test_long_search_of_a_wait_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
     with planned(1, 1) as (scheduler, queue, other):
-        gate, ran = Gate(), []
+        gate = Gate()
 
         def program() -> bool:
-            queue.submit(ran.append, 1).add_done_callback(lambda _: gate.open())
-            task = other.submit(gate)
+            first = queue.submit(int)
+            first.add_done_callback(lambda _: gate.open())
+            task = other.submit(nothing, other.submit(gate), first)
             for _ in range(50):
-                task = other.submit(lambda _: None, task)
-            return bool(scheduler.wait(DEADLINE))
+                task = other.submit(nothing, task)
+            return bool(scheduler.wait(DEADLINE)) if everything else task.result(DEADLINE) is None
 
         assert queue.submit(program).result(DEADLINE)
-        assert ran == [1]
 
 
 def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,19 +327,16 @@ def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.Monke
 def test_task_in_the_needed_slot_waits(first: str) -> None:
     """The needed task is pending in a queue whose only slot is held by a task that waits for us."""
     with planned(1, 1, 1) as (scheduler, one, two, three):
-        entered, asks, gate = Gate(), Gate(), Gate()
+        gate = Gate()
 
         def holder() -> str:
-            entered.enter()
             text = one.submit(str, "from one").result()
             gate.open()  # only now the task that needs this slot may go on
             return text
 
-        held = two.submit(holder)
-        entered.wait_entered()
+        entered, held = begun(two, holder)
         needed = two.submit(str, three.submit(gate, "from three"))
-        task = one.submit(lambda: asks.enter() or needed.result())
-        asks.wait_entered()
+        asks, task = begun(one, needed.result)
         steps = [(asks, one), (entered, two)]
         for each, queue in steps if first == "the needed task is awaited" else steps[::-1]:
             each.open()
@@ -342,79 +348,58 @@ def test_task_in_the_needed_slot_waits(first: str) -> None:
         assert nothing_is_left(scheduler)
 
 
-def test_search_records_nothing_that_has_ended() -> None:
-    with planned(1, 1, 1) as (_, queue, other, third):
-        (gate, held), (last, ended) = occupy(other, 1), occupy(third, 2)
-        needs = other.submit(max, ended, held)
-        last.open()
-        ended.result(DEADLINE)
-        task = queue.submit(needs.result)
-        assert len(searched(queue).seen) == 3  # the other two tasks, and their queue
-        gate.open()
-        assert task.result(DEADLINE) == 2
-
-
 def test_all_waits_in_the_needed_slot_are_followed() -> None:
     """The outer task, too, waits for a task of ours, before it lets the needed one become ready."""
     with planned(1, 1, 1) as (_, one, two, three):
-        asks, (gate, held) = Gate(), occupy(three, 0)
+        gate, held = occupy(three, 0)
+        asks, task = begun(one, lambda: pending.result(DEADLINE))
 
         def outer() -> None:
             two.submit(max, two.submit(one.submit(int).result), one.submit(int)).result()
             gate.open()
 
-        task = one.submit(lambda: asks.enter() or pending.result(DEADLINE))
-        asks.wait_entered()
         two.submit(outer)
-        until(lambda: any(len(worker.waits) == 2 for worker in workers_of(two)))
+        deep_in(two, 2)
         pending = two.submit(int, held)
         asks.open()
         assert task.result(DEADLINE) == 0
 
 
 def test_search_goes_along_each_arrow_of_a_graph_with_many_ways_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it records nothing that has ended."""
     looked: list[Any] = []
     followed: list[Any] = []
     visit, follow = Wait._visit, Wait._follow
     monkeypatch.setattr(Wait, "_visit", lambda *args: (looked.append(args[1]), visit(*args))[1])
     monkeypatch.setattr(Wait, "_follow", lambda *args: (followed.append(args[1]), follow(*args))[1])
-    with planned(1, 1) as (_, queue, other):
-        gate, held = occupy(other, 1)
-        pair = [other.submit(abs, held), other.submit(abs, held)]
+    with planned(1, 1, 1) as (_, queue, other, third):
+        (gate, held), (last, ended) = occupy(other, 1), occupy(third, 2)
+        pair = [other.submit(max, ended, held), other.submit(abs, held)]
+        last.open()
+        ended.result(DEADLINE)
         for _ in range(7):
             pair = [other.submit(max, *pair), other.submit(min, *pair)]
         futures = [other.submit(max, *pair), Future()]
         task = queue.submit(lambda: smqexec.wait(futures, None, FIRST_COMPLETED).done)
         assert len(searched(queue).seen) == 1 + 2 * 8 + 1 + 1  # and the other queue
-        assert len(looked) == 1 + 2 + 7 * 4 + 2  # once along each arrow
+        assert len(looked) == 1 + 2 + 7 * 4 + 3  # once along each arrow
         assert len(followed) == 1 + 1  # to the waits of the running task, and of the other queue
         gate.open()
         assert task.result(DEADLINE) == {futures[0]}
 
 
-def test_search_holds_the_lock_of_whose_task_it_looks_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    locked: list[bool] = []
-    visit = Wait._visit
+@pytest.mark.parametrize("step", ["before the visit", "after it"])
+def test_search_holds_the_lock_of_whose_task_it_looks_at_and_no_other(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two searches, each through the other's scheduler, would wait for each other's lock."""
+    gate, locked, visit = Gate(), [], Wait._visit
 
     def looked(self: Any, node: Any, owner: Any) -> None:
         locked.append(lock_of(owner)._is_owned())
         visit(self, node, owner)
 
     monkeypatch.setattr(Wait, "_visit", looked)
-    with planned(1) as (scheduler, one), planned(1, stopped=True) as (another, two):
-        own = one.submit(abs, two.submit(int))
-        task = one.submit(two.submit(str, own).result)
-        searched(one)
-        assert locked and all(locked)
-        another.resume()
-        assert task.result(DEADLINE) == "0"
-        assert nothing_is_left(scheduler, another)
-
-
-@pytest.mark.parametrize("step", ["before the visit", "after it"])
-def test_search_never_holds_two_locks(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else two searches, each through the other's scheduler, would wait for each other's lock."""
-    gate = Gate()
     with planned(1) as (_, one), planned(1, stopped=True) as (another, two):
         far = two.submit(int)
         first, second = (two, one) if step == "before the visit" else (one, two)
@@ -429,6 +414,7 @@ def test_search_never_holds_two_locks(step: str, monkeypatch: pytest.MonkeyPatch
             lock_of(second).release()
         another.resume()
         assert task.result(DEADLINE) == 0
+        assert locked and all(locked)
 
 
 def test_error_of_ours_under_the_lock_of_another_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,12 +454,11 @@ def test_needed_task_that_another_worker_has_run_meanwhile(kept: bool) -> None:
         (gate, held), (slot, _), inner, last = occupy(other, -1), occupy(queue), Gate(), Gate()
         needed = queue.submit(abs, held)
         needs = [other.submit(abs, needed), other.submit(last, 0)]
-        middle = needs[0]
         task = queue.submit(lambda: queue.submit(max, *needs, queue.submit(inner, 0)).result())
         inner.wait_entered()  # nested, after the search has visited all
         slot.open()
         gate.open()
-        assert middle.result(DEADLINE) == 1
+        assert needs[0].result(DEADLINE) == 1
         gone = weakref.ref(needed)
         if not kept:
             del needed
@@ -488,21 +473,18 @@ def test_needed_task_that_another_worker_has_run_meanwhile(kept: bool) -> None:
 def test_what_became_ready_meanwhile_is_done_in_the_order_in_which_it_is_needed() -> None:
     with planned(1, 2) as (_, queue, other):
         order: list[str] = []
-        gates, needs = zip(occupy(other), occupy(other), strict=True)
-        first, second = (
-            queue.submit(lambda _, name=name: order.append(name), need)
-            for name, need in zip(("first", "second"), needs, strict=True)
-        )
+        (gate, need), (another, needed) = occupy(other), occupy(other)
+        first = queue.submit(lambda _: order.append("first"), need)
+        second = queue.submit(lambda _: order.append("second"), needed)
         waited: Future[None] = Future()
         last = Gate()
-        ready = queue.submit(lambda _: last.enter(), waited)
-        task = queue.submit(queue.submit(lambda *_: None, first, second, ready).result)
+        task = queue.submit(queue.submit(nothing, first, second, queue.submit(last, waited)).result)
         until(lambda: searches_in(queue))
         waited.set_result(None)
         last.wait_entered()
-        for gate, need in ((gates[1], needs[1]), (gates[0], needs[0])):
-            gate.open()
-            need.result(DEADLINE)
+        another.open()
+        needed.result(DEADLINE)
+        gate.open()
         until(lambda: queue.counts()["ready"] == 2)
         last.open()
         task.result(DEADLINE)
@@ -517,7 +499,7 @@ def test_what_another_begins_to_wait_for_is_left_where_that_is_not_needed() -> N
         needs = searched(one)
         unneeded = one.submit(order.append, "unneeded")
         other = three.submit(unneeded.result)
-        until(lambda: any(worker.waits for worker in workers_of(three)))
+        deep_in(three)
         until(lambda: not needs.frames)
         gate.open()
         task.result(DEADLINE)
@@ -531,9 +513,9 @@ def test_waiting_task_keeps_nothing_that_has_ended() -> None:
         (gate, held), (last, also_held) = occupy(third, 1), occupy(third, 2)
         needs = [other.submit(int), other.submit(abs, held), other.submit(abs, held)]
         needs[0].result(DEADLINE)
-        middle = other.submit(lambda *_: None, *map(settled, needs))
-        task = queue.submit(queue.submit(lambda *_: None, middle, also_held).result)
-        del middle
+        task = queue.submit(
+            queue.submit(nothing, other.submit(nothing, *map(settled, needs)), also_held).result
+        )
         search = searched(queue)
         assert {*map(weakref.ref, needs[1:])} <= {*search.seen}
         needs[1].cancel()
@@ -557,36 +539,40 @@ def test_wait_whose_search_is_not_over_keeps_nothing_after_its_end() -> None:
         until_gone(*queue.submit(program).result(DEADLINE))
 
 
-def test_waits_for_conditions_leave_under_the_lock() -> None:
-    """Else the thread that holds it would go over a dict that changes."""
-
-    class Waiters(dict[Any, Any]):
-        def pop(self, *args: Any) -> Any:
-            assert lock_of(scheduler)._is_owned()
-            return super().pop(*args)
-
-    with planned(1) as (scheduler, queue):
-        gate, _ = occupy(queue)
-        core_of(scheduler).condition_waiters = Waiters()
-        assert not scheduler.wait(0.001)
-        gate.open()
-
-
 def test_task_that_waits_for_one_that_waits_for_everything() -> None:
     """Which needs what is pending in the first one's own queue."""
     with planned(1, 1) as (scheduler, one, two):
-        gate = Gate()
 
         def program() -> bool:
-            awaited = two.submit(lambda: gate.enter() or scheduler.wait(0.1))
+            gate, awaited = begun(two, lambda: scheduler.wait(0.1))
             one.submit(int)
-            gate.wait_entered()
             gate.open()
-            return awaited.result()
+            return bool(awaited.result())
 
         # Not all is done while the program waits; but what it can do, it has.
         assert one.submit(program).result(DEADLINE) is False
         assert scheduler.counts()["done"] == 2 or scheduler.wait(DEADLINE)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_task_that_waits_for_a_shutdown_runs_what_that_needs(running: bool) -> None:
+    """And nothing else: what the tasks of that queue need, pending or running."""
+    with planned(1, 1, 1) as (_, one, two, three):
+        order: list[str] = []
+
+        def program() -> None:
+            gate, task = begun(two, three.shutdown)
+            other = one.submit(order.append, "unneeded")
+            needed = one.submit(order.append, "needed")
+            three.submit(*((needed.result,) if running else (nothing, needed)))
+            if running:
+                deep_in(three)
+            gate.open()
+            task.result()
+            assert not other.done()
+
+        assert one.submit(program).result(DEADLINE) is None
+        assert order[0] == "needed"
 
 
 def test_handler_that_interrupts_the_scheduler_may_look() -> None:
@@ -606,36 +592,7 @@ def test_handler_that_interrupts_the_scheduler_may_look() -> None:
         gate.open()
 
 
-# Cycles.
-
-
-@pytest.mark.parametrize("running", [False, True])
-def test_task_that_waits_for_a_shutdown_runs_what_that_needs(running: bool) -> None:
-    """And nothing else: what the tasks of that queue need, pending or running."""
-    with planned(1, 1, 1) as (_, one, two, three):
-        gate, order = Gate(), []
-
-        def program() -> None:
-            task = two.submit(lambda: gate.enter() or three.shutdown())
-            other = one.submit(order.append, "unneeded")
-            needed = one.submit(order.append, "needed")
-            three.submit(*((needed.result,) if running else (lambda _: None, needed)))
-            until(lambda: not running or any(worker.waits for worker in workers_of(three)))
-            gate.open()
-            task.result()
-            assert not other.done()
-
-        assert one.submit(program).result(DEADLINE) is None
-        assert order[0] == "needed"
-
-
-def test_task_that_waits_for_itself() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(lambda: task.result())
-        scheduler.resume()
-        with pytest.raises(RuntimeError, match="waits for itself"):
-            task.result(DEADLINE)
-        assert nothing_is_left(scheduler)
+# Generator tasks.
 
 
 def test_generator_that_another_idle_worker_can_run_is_not_nested() -> None:
@@ -664,10 +621,10 @@ def test_generator_that_another_idle_worker_can_run_is_not_nested() -> None:
 def test_generator_whose_worker_can_not_be_started_is_nested(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         until(lambda: len(sleeps) == 2)  # the waiting task has left the generator to this worker
-        raise RuntimeError("can't start new thread")
+        no_thread()
 
-    def sleep(wait: Wait, timeout: float | None) -> bool:
-        if wait.workers:
+    def sleep(wait: Any, timeout: float) -> bool:
+        if isinstance(wait, Wait) and wait.workers:
             sleeps.append(wait)
         return block(wait, timeout)
 
@@ -685,17 +642,13 @@ def test_generator_whose_worker_can_not_be_started_is_nested(monkeypatch: pytest
 
 def test_start_of_a_nested_task_starts_a_worker_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread could be started for the nested task; then one can."""
-
-    def refuse(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
     gate = Gate()
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 2, in_order=True)
 
         def program() -> None:
             with monkeypatch.context() as patch:
-                patch.setattr(pool_of(queue), "start", refuse)
+                patch.setattr(pool_of(queue), "start", no_thread)
                 first = queue.submit(gate)
                 queue.submit(gate)
             first.result(DEADLINE)
@@ -729,14 +682,39 @@ def test_generator_nested_in_a_task_that_it_waits_for(through: bool) -> None:
             made[0].result(DEADLINE)
 
 
-def test_tasks_that_wait_for_each_other() -> None:
-    with planned(2, 2, stopped=True) as (scheduler, one, two):
-        tasks = [one.submit(lambda: tasks[1].result()), two.submit(lambda: tasks[0].result())]
+# Cycles.
+
+
+def each_other(one: Queue, two: Queue) -> list[Any]:
+    tasks = [one.submit(lambda: tasks[1].result()), two.submit(lambda: tasks[0].result())]
+    return tasks
+
+
+def its_dependent(one: Queue, two: Queue) -> list[Any]:
+    task = one.submit(lambda: heir.result())
+    heir = two.submit(isinstance, settled(task), Future)
+    return [task]
+
+
+def among_several(one: Queue, two: Queue) -> list[Any]:
+    task = one.submit(lambda: smqexec.wait([heir, Future()]))
+    heir = one.submit(str, task)
+    return [task]
+
+
+@pytest.mark.parametrize("tasks_of", [each_other, its_dependent, among_several])
+def test_cycle(tasks_of: Callable[[Queue, Queue], list[Any]]) -> None:
+    with planned(1, 1, stopped=True) as (scheduler, one, two):
+        itself = one.submit(lambda: itself.result())
+        tasks = tasks_of(one, two)
         scheduler.resume()
         errors = [task.exception(DEADLINE) for task in tasks]
         assert all(isinstance(error, RuntimeError) for error in errors)
+        assert any("waiting would never end" in str(error) for error in errors)
         assert any("which waits for it" in str(error) for error in errors)
-        assert nothing_is_left(scheduler)
+        assert "Settled" not in str(errors)
+        assert str(itself.exception(DEADLINE)).endswith("waits for itself")
+        assert scheduler.wait(DEADLINE) and nothing_is_left(scheduler)
 
 
 def test_cycle_is_found_while_another_thread_leaves_the_waiters() -> None:
@@ -748,50 +726,32 @@ def test_cycle_is_found_while_another_thread_leaves_the_waiters() -> None:
             waiters_of(first).remove(self)
             return object
 
-    scheduler = Scheduler(stopped=True)
-    with Queue(scheduler, 1) as queue, Queue(scheduler, 1) as other:
-        gate = Gate()
+        def add_exception(self, _: object) -> None:
+            pass
 
-        def waits_late() -> int:
-            gate.enter()
-            return second.result(DEADLINE)
-
-        first: Any = queue.submit(waits_late)
+    with planned(1, 1) as (_, queue, other):
+        gate, first = begun(queue, lambda: second.result(DEADLINE))
         second: Any = other.submit(lambda: first.result(2 * DEADLINE))
-        first._waiters.append(Leaver())
-        scheduler.resume()
         searched(other)
+        first._waiters.append(Leaver())
         gate.open()
         with pytest.raises(RuntimeError, match="waiting would never end"):
             first.result(DEADLINE)
 
 
-def test_task_that_waits_for_its_dependent() -> None:
-    with planned(1, 1, stopped=True) as (scheduler, queue, other):
-        task = queue.submit(lambda: heir.result())
-        heir = other.submit(isinstance, settled(task), Future)
-        scheduler.resume()
-        with pytest.raises(RuntimeError, match="waiting would never end") as raised:
-            task.result(DEADLINE)
-        assert "Settled" not in str(raised.value)
-        assert heir.result(DEADLINE) is True
-
-
 def test_cycle_through_the_inner_of_two_tasks_of_a_thread() -> None:
     """The outer one is found before, by what it waits for itself."""
     with planned(1, 1) as (_, one, two):
-        asks = Gate()
         box: list[Any] = []
-        task = one.submit(lambda: asks.enter() or box[0].result())
-        asks.wait_entered()
+        asks, task = begun(one, lambda: box[0].result())
         far = one.submit(str, one.submit(str, task))
 
         def outer() -> None:
             box.append(two.submit(far.result))
-            one.submit(lambda *_: None, box[0], task).result()
+            one.submit(nothing, box[0], task).result()
 
         two.submit(outer)
-        until(lambda: any(len(worker.waits) == 2 for worker in workers_of(two)))
+        deep_in(two, 2)
         asks.open()
         with pytest.raises(RuntimeError, match="would never end"):
             task.result(DEADLINE)
@@ -800,14 +760,98 @@ def test_cycle_through_the_inner_of_two_tasks_of_a_thread() -> None:
 def test_cycle_through_a_wait_of_another_scheduler_is_no_error() -> None:
     """Its lock is not held, under which that wait begins and ends."""
     with planned(1) as (_, one), planned(1) as (_, two):
-        gate = Gate()
-        task = one.submit(lambda: gate.enter() or awaited.result(0.01))
-        gate.wait_entered()
+        gate, task = begun(one, lambda: awaited.result(0.01))
         awaited = two.submit(task.exception)
         searched(two)
         gate.open()
         assert isinstance(task.exception(DEADLINE), TimeoutError)
         assert awaited.result(DEADLINE) is task.exception()
+
+
+def test_cycle_through_one_that_was_met_for_its_slot_at_first() -> None:
+    """A wait for a slot is no cycle, as its task runs others; but then that task turns out to be needed."""
+    with planned(1, 1) as (_, one, two):
+        entered, holder = begun(two, lambda: task.result())
+        sink = one.submit(nothing, two.submit(int), one.submit(str, holder))
+        gate = Gate()
+        task = one.submit(lambda: gate.enter() or sink.result())
+        entered.open()
+        until(lambda: searches_in(two))
+        gate.open()
+        with pytest.raises(RuntimeError, match="would never end"):
+            task.result(DEADLINE)
+
+
+def test_wait_for_any_of_several_is_part_of_no_cycle() -> None:
+    with planned(1, 1, 1) as (_, one, two, three):
+        gate, other = occupy(three, "other")
+        asks, task = begun(one, lambda: awaited.result())
+        awaited = two.submit(lambda: len(smqexec.wait([task, other], None, FIRST_COMPLETED).done))
+        searched(two)
+        asks.open()
+        searched(one)
+        gate.open()
+        assert task.result(DEADLINE) == 1
+
+
+def test_cycle_through_a_wait_for_all_that_began_before() -> None:
+    with planned(1, 1) as (_, one, two):
+        asks, awaited = begun(two, lambda: task.result())
+        task = one.submit(lambda: smqexec.wait([awaited]) and awaited.exception())
+        searched(one)
+        asks.open()
+        with pytest.raises(RuntimeError, match="which waits for it"):
+            awaited.result(DEADLINE)
+        assert task.result(DEADLINE) is awaited.exception()
+
+
+def test_search_follows_no_wait_of_a_task_in_which_the_awaited_one_is_nested() -> None:
+    with planned(1, 1) as (_, one, two):
+        gate, order = Gate(), []
+        box: list[Any] = []
+
+        def outer() -> None:
+            box.append(one.submit(gate))
+            two.submit(nothing, box[0], two.submit(order.append, "unneeded")).result()
+
+        asks, task = begun(two, lambda: box[0].result() or order.append("end"))
+        last = one.submit(outer)
+        gate.wait_entered()
+        asks.open()
+        until(lambda: all(not search.frames for search in searches_in(two)) and searches_in(two))
+        gate.open()
+        task.result(DEADLINE)
+        last.result(DEADLINE)
+        assert order == ["end", "unneeded"]
+
+
+def test_search_does_not_follow_a_wait_that_is_over() -> None:
+    """The search hears that the awaited task waits, and looks only when that wait has ended."""
+    with planned(1, 1) as (_, one, two):
+        busy, end = Gate(), Gate()
+        order: list[str] = []
+
+        def awaited() -> None:
+            with pytest.raises(TimeoutError):
+                unneeded.result(0.01)
+            busy.open()
+            end.enter()
+
+        def program() -> None:
+            two.submit(nothing, task, one.submit(busy)).result()
+            order.append("end")
+
+        asks, task = begun(two, awaited)
+        waiting = one.submit(program)
+        busy.wait_entered()  # nested
+        unneeded = one.submit(order.append, "unneeded")
+        asks.open()
+        end.wait_entered()
+        until(lambda: any(not search.frames for search in searches_in(one)))
+        end.open()
+        waiting.result(DEADLINE)
+        unneeded.result(DEADLINE)
+        assert order == ["end", "unneeded"]
 
 
 # wait and as_completed.
@@ -836,31 +880,22 @@ def test_waiter_enters_and_leaves_a_future_under_its_condition() -> None:
 
     class Waiters(list[Any]):
         def append(self, waiter: Any) -> None:
-            assert future._condition._is_owned()
+            assert futures[0]._condition._is_owned()
             super().append(waiter)
 
         def remove(self, waiter: Any) -> None:
-            assert future._condition._is_owned()
+            assert any(future._condition._is_owned() for future in futures)
             super().remove(waiter)
-
-    future: Any = Future()
-    future._waiters = Waiters()
-    assert not smqexec.wait([future], 0.001).done and not future._waiters
-
-
-def test_futures_that_end_while_a_wait_leaves_them() -> None:
-    class Waiters(list[Any]):
-        def remove(self, waiter: Any) -> None:
-            super().remove(waiter)
-            for future in futures:
+            for future in futures:  # all end while the wait leaves them
                 if not future.done():
                     future.set_result(None)
 
     futures: list[Any] = [Future(), Future()]
     for future in futures:
         future._waiters = Waiters()
-    smqexec.wait(futures, 0.001)
-    assert all(future.done() for future in futures)
+    futures[1]._waiters = []
+    assert not smqexec.wait(futures, 0.001).done
+    assert not futures[0]._waiters and all(future.done() for future in futures)
 
 
 def test_outside_they_are_the_standard_functions() -> None:
@@ -920,30 +955,18 @@ def test_as_completed_inside_a_task() -> None:
 
         def forgets() -> bool:
             given = smqexec.as_completed([queue.submit(object) for _ in range(3)], DEADLINE)
-            gone = weakref.ref(next(given))
-            until_gone(gone)
+            until_gone(weakref.ref(next(given)))
             assert len(list(given)) == 2
             futures: list[Any] = [Future(), Future()]
             given = smqexec.as_completed(futures, DEADLINE)
             futures.pop().set_result(1)
-            gone = weakref.ref(next(given))
-            until_gone(gone)
+            until_gone(weakref.ref(next(given)))
             futures.pop().set_result(2)
             return next(given).result() == 2
 
         assert queue.submit(program).result(DEADLINE) == list(range(150))
         assert queue.submit(forgets).result(DEADLINE)
         assert nothing_is_left(scheduler)
-
-
-def test_as_completed_taken_to_another_thread() -> None:
-    with planned(1, 1) as (_, queue, other):
-        gate, held = occupy(other, "held")
-        given = queue.submit(lambda: smqexec.as_completed([held])).result(DEADLINE)
-        taking = beside(next, given)
-        until(lambda: record_of(held))
-        gate.open()
-        assert taking.result(DEADLINE) is held
 
 
 def test_as_completed_that_leaves_its_task_searches_no_more() -> None:
@@ -965,10 +988,30 @@ def test_as_completed_that_leaves_its_task_searches_no_more() -> None:
         assert nothing_is_left(scheduler)
 
 
+def test_as_completed_taken_to_another_task() -> None:
+    """Which does then what is needed of its own queue."""
+    with planned(1, 1, 1) as (_, one, two, three):
+        gate, first = occupy(three, 1)
+        box: list[Any] = []
+
+        def begin() -> Any:
+            second = two.submit(int, "2")
+            box.append(smqexec.as_completed([first, second, Future()]))
+            return next(box[0]).result()
+
+        def go_on() -> Any:
+            begun = one.submit(begin)
+            until(lambda: searches_in(one))
+            gate.open()
+            until(begun.done)  # not its result: for that we would do what is left
+            return begun.result(), next(box[0]).result()
+
+        assert two.submit(go_on).result(DEADLINE) == (1, 2)
+
+
 @pytest.mark.parametrize("event", ["freed", "extend"])
 def test_event_that_is_under_way_as_a_wait_leaves_its_task_changes_no_later_search(event: str) -> None:
     wait = Wait(set(), ALL_COMPLETED)
-    wait.bind(())
     node = Node()
 
     class Seen(dict[Any, int]):
@@ -1000,40 +1043,6 @@ def test_as_completed_keeps_no_task_that_has_waited() -> None:
         until_gone(gone)
 
 
-def test_cycle_among_those_that_are_all_waited_for() -> None:
-    with planned(1, 1, stopped=True) as (scheduler, queue, other):
-        gate = Gate()
-        held = other.submit(gate)
-        task = queue.submit(lambda: smqexec.wait([heir, held]))
-        heir = queue.submit(str, task)
-        scheduler.resume()
-        with pytest.raises(RuntimeError, match="would never end"):
-            task.result(DEADLINE)
-        gate.open()
-
-
-def test_cycle_through_one_that_was_met_for_its_slot_at_first() -> None:
-    """A wait for a slot is no cycle, as its task runs others; but then that task turns out to be needed."""
-    with planned(1, 1) as (_, one, two):
-        entered = Gate()
-        box: list[Any] = []
-
-        def hold() -> object:
-            entered.enter()
-            return box[0].result()
-
-        holder = two.submit(hold)
-        entered.wait_entered()
-        gate = Gate()
-        sink = one.submit(lambda *_: None, two.submit(int), one.submit(str, holder))
-        box.append(one.submit(lambda: gate.enter() or sink.result()))
-        entered.open()
-        until(lambda: searches_in(two))
-        gate.open()
-        with pytest.raises(RuntimeError, match="would never end"):
-            box[0].result(DEADLINE)
-
-
 def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None:
     with planned(1, 2) as (_, queue, other):
         (gate, first), (last, held) = occupy(other, 1), occupy(other, 2)
@@ -1052,124 +1061,20 @@ def test_what_becomes_ready_between_two_futures_is_done_for_the_second() -> None
         assert task.result(DEADLINE) == [1, 2]
 
 
-def test_search_does_not_follow_a_wait_that_is_over() -> None:
-    """The search hears that the awaited task waits, and looks only when that wait has ended."""
-    with planned(1, 1) as (_, one, two):
-        busy, asks, end = Gate(), Gate(), Gate()
-        order: list[str] = []
-
-        def awaited() -> None:
-            asks.enter()
-            with pytest.raises(TimeoutError):
-                unneeded.result(0.01)
-            busy.open()
-            end.enter()
-
-        def program() -> None:
-            two.submit(lambda *_: None, task, one.submit(busy)).result()
-            order.append("end")
-
-        task = two.submit(awaited)
-        asks.wait_entered()
-        waiting = one.submit(program)
-        busy.wait_entered()  # nested
-        unneeded = one.submit(order.append, "unneeded")
-        asks.open()
-        end.wait_entered()
-        until(lambda: any(not search.frames for search in searches_in(one)))
-        end.open()
-        waiting.result(DEADLINE)
-        unneeded.result(DEADLINE)
-        assert order == ["end", "unneeded"]
-
-
-def test_as_completed_taken_to_another_task() -> None:
-    """Which does then what is needed of its own queue."""
-    with planned(1, 1, 1) as (_, one, two, three):
-        gate = Gate()
-        first = three.submit(gate, 1)
-        box: list[Any] = []
-
-        def begin() -> Any:
-            second = two.submit(int, "2")
-            box.append(smqexec.as_completed([first, second, Future()]))
-            return next(box[0]).result()
-
-        def go_on() -> Any:
-            begun = one.submit(begin)
-            until(lambda: searches_in(one))
-            gate.open()
-            until(begun.done)  # not its result: for that we would do what is left
-            return begun.result(), next(box[0]).result()
-
-        assert two.submit(go_on).result(DEADLINE) == (1, 2)
-
-
-def test_wait_for_any_of_several_is_part_of_no_cycle() -> None:
-    with planned(1, 1, 1) as (_, one, two, three):
-        asks = Gate()
-        gate, other = occupy(three, "other")
-        task = one.submit(lambda: asks.enter() or awaited.result())
-        asks.wait_entered()
-        awaited = two.submit(lambda: len(smqexec.wait([task, other], None, FIRST_COMPLETED).done))
-        searched(two)
-        asks.open()
-        searched(one)
-        gate.open()
-        assert task.result(DEADLINE) == 1
-
-
-def test_cycle_through_a_wait_for_all_that_began_before() -> None:
-    with planned(1, 1) as (_, one, two):
-        asks = Gate()
-        awaited = two.submit(lambda: asks.enter() or task.result())
-        asks.wait_entered()
-        task = one.submit(lambda: smqexec.wait([awaited]) and awaited.exception())
-        searched(one)
-        asks.open()
-        with pytest.raises(RuntimeError, match="which waits for it"):
-            awaited.result(DEADLINE)
-        assert task.result(DEADLINE) is awaited.exception()
-
-
-def test_search_follows_no_wait_of_a_task_in_which_the_awaited_one_is_nested() -> None:
-    with planned(1, 1) as (_, one, two):
-        gate, asks = Gate(), Gate()
-        order: list[str] = []
-        box: list[Any] = []
-
-        def outer() -> None:
-            box.append(one.submit(gate))
-            two.submit(lambda *_: None, box[0], two.submit(order.append, "unneeded")).result()
-
-        task = two.submit(lambda: asks.enter() or box[0].result() or order.append("end"))
-        asks.wait_entered()
-        last = one.submit(outer)
-        gate.wait_entered()
-        asks.open()
-        until(lambda: all(not search.frames for search in searches_in(two)) and searches_in(two))
-        gate.open()
-        task.result(DEADLINE)
-        last.result(DEADLINE)
-        assert order == ["end", "unneeded"]
-
-
 # checkpoint, stop, wait.
 
 
 def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
     checkpoint()  # outside a task it does nothing
     with planned(1) as (scheduler, queue):
-        entered, rounds = Gate(), []
+        rounds: list[int] = []
 
         def work() -> None:
-            entered.enter()
             while True:
                 checkpoint()
                 rounds.append(1)
 
-        task = queue.submit(work)
-        entered.wait_entered()
+        entered, task = begun(queue, work)
         scheduler.stop()
         entered.open()
         scheduler.stop(wait=True)
@@ -1189,6 +1094,27 @@ def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
         assert not task.cancelled()
 
 
+@pytest.mark.parametrize("exiting", [False, True])
+def test_one_of_two_paused_tasks_is_cancelled(exiting: bool) -> None:
+    """At interpreter exit, each that pauses."""
+    with planned(2) as (scheduler, queue):
+        gate = Gate()
+        one, two = (queue.submit(lambda: gate.enter() or checkpoint() or "went on") for _ in range(2))
+        gate.wait_entered(2)
+        scheduler.stop()
+        core_of(scheduler).exiting = exiting
+        gate.open()
+        scheduler.stop(wait=True)
+        core_of(scheduler).exiting = False
+        assert one.cancel() is exiting
+        with pytest.raises(CancelledError):
+            one.result(DEADLINE)
+        assert two.running() is not exiting
+        scheduler.resume()
+        if not exiting:
+            assert two.result(DEADLINE) == "went on"
+
+
 def test_callback_may_wait_for_a_stop() -> None:
     """Its task has ended."""
     with planned(1, stopped=True) as (scheduler, queue):
@@ -1198,33 +1124,17 @@ def test_callback_may_wait_for_a_stop() -> None:
         until(lambda: stops)
 
 
-def test_one_of_two_paused_tasks_is_cancelled() -> None:
-    with planned(2) as (scheduler, queue):
-        gate = Gate()
-        one, two = (queue.submit(lambda: gate.enter() or checkpoint() or "went on") for _ in range(2))
-        gate.wait_entered(2)
-        scheduler.stop()
-        gate.open()
-        scheduler.stop(wait=True)
-        one.cancel()
-        with pytest.raises(CancelledError):
-            one.result(DEADLINE)
-        assert two.running()
-        scheduler.resume()
-        assert two.result(DEADLINE) == "went on"
-
-
 def test_stop_while_a_task_waits_for_all() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate, held = occupy(other)
         waiter = queue.submit(scheduler.wait, DEADLINE)
         until(lambda: searches_in(queue))
-        stopping = beside(scheduler.stop, True)
+        stop = beside(scheduler.stop, True)
         until(lambda: scheduler.stopped)
-        assert not stopping.done()
+        assert not stop.done()
         late = queue.submit(bool, held)  # its end wakes the waiter
         gate.open()
-        stopping.result(DEADLINE)
+        stop.result(DEADLINE)
         assert scheduler.counts()["ready"] == 1  # nothing starts for the waiter either
         scheduler.resume()
         assert waiter.result(DEADLINE)
@@ -1241,13 +1151,11 @@ def test_stop_waits_for_what_may_go_on(what: str) -> None:
             gate.wait_entered()
         else:
             task = queue.submit(lambda: len(smqexec.wait([outside]).done))
-            until(lambda: any(worker.waits for worker in workers_of(queue)))
-        stopping = beside(scheduler.stop, True)
-        until(lambda: watchers_of(scheduler) or stopping.done())
-        assert not stopping.done()
+            deep_in(queue)
+        stop = stopping(scheduler)
         gate.open()
         outside.set_result(1)
-        stopping.result(DEADLINE)
+        stop.result(DEADLINE)
         scheduler.resume()
         assert task.result(DEADLINE) == 1
 
@@ -1259,7 +1167,7 @@ def test_stop_waits_for_a_task_whose_wait_is_over(own: bool, monkeypatch: pytest
     go_on = threading.Event()
     sleep = Wait.sleep
 
-    def sleep_longer(wait: Wait, timeout: float | None) -> bool:
+    def sleep_longer(wait: Any, timeout: float) -> bool:
         woken = sleep(wait, timeout)
         return woken and (not wait.workers or go_on.wait(DEADLINE))
 
@@ -1269,52 +1177,48 @@ def test_stop_waits_for_a_task_whose_wait_is_over(own: bool, monkeypatch: pytest
         task = queue.submit(lambda: smqexec.wait([held if own else outside]))
         until(lambda: any(not search.frames for search in list(searches_in(queue))))
         outside.set_result(1)
-        stopping = beside(lambda: scheduler.stop(wait=True))
-        until(lambda: watchers_of(scheduler) or stopping.done())
+        stop = stopping(scheduler)
         gate.open()
         until(lambda: idle_in(other))
         assert watchers_of(scheduler)
         go_on.set()
-        stopping.result(DEADLINE)
+        stop.result(DEADLINE)
         assert task.done()
         scheduler.resume()
 
 
-def test_stop_does_not_wait_for_one_that_goes_on_waiting() -> None:
-    """One of the futures that it awaits ends last of all, the other one can't start."""
+@pytest.mark.parametrize("nested", [False, True])
+def test_stop_does_not_wait_for_one_that_goes_on_waiting(nested: bool) -> None:
+    """One of the futures that it awaits ends last of all, the other can not start; or the wait is nested."""
     with planned(1, 1) as (scheduler, queue, other):
         gate, held = occupy(other)
         pending = other.submit(int)
-        task = queue.submit(lambda: smqexec.wait([held, pending]))
-        searched(queue)
-        stopping = beside(scheduler.stop, True)
-        until(lambda: watchers_of(scheduler))
+
+        def program() -> Any:
+            return queue.submit(pending.result).result() if nested else smqexec.wait([held, pending])
+
+        task = queue.submit(program)
+        deep_in(queue, 1 + nested)
+        stop = stopping(scheduler)
         gate.open()
-        stopping.result(DEADLINE)
-        assert not task.done()
+        stop.result(DEADLINE)
+        assert pending._home and task.running()
         scheduler.resume()
-        assert task.result(DEADLINE).done == {held, pending}
+        assert task.result(DEADLINE) == (0 if nested else ({held, pending}, set()))
 
 
 def test_stop_does_not_wait_for_one_that_waits_again_after_what_was_nested() -> None:
     with planned(1, 1) as (scheduler, queue, other):
-        gates = [Gate(), Gate()]
-        other.submit(gates[1])
-        gates[1].wait_entered()
+        (gate, _), inner = occupy(other), Gate()
         pending = other.submit(int)
-
-        def program() -> int:
-            return int(queue.submit(max, pending, queue.submit(gates[0], 1)).result())
-
-        task = queue.submit(program)
-        gates[0].wait_entered()
-        stopping = beside(scheduler.stop, True)
-        until(lambda: watchers_of(scheduler))
-        gates[1].open()
+        task = queue.submit(lambda: queue.submit(max, pending, queue.submit(inner, 1)).result())
+        inner.wait_entered()
+        stop = stopping(scheduler)
+        gate.open()
         until(lambda: state_of(other).running == 0)
-        assert not stopping.done()
-        gates[0].open()
-        stopping.result(DEADLINE)
+        assert not stop.done()
+        inner.open()
+        stop.result(DEADLINE)
         assert task.running()
         scheduler.resume()
         assert task.result(DEADLINE) == 1
@@ -1327,21 +1231,6 @@ def test_task_stops_another_scheduler_and_waits_for_that() -> None:
         assert another.stopped and not late.running()
         another.resume()
         assert late.result(DEADLINE) == 0
-
-
-def test_stop_does_not_wait_for_a_wait_nested_in_a_wait() -> None:
-    with planned(1, 1) as (scheduler, queue, other):
-        gate, _ = occupy(other)
-        pending = other.submit(int)
-        task = queue.submit(lambda: queue.submit(pending.result).result())
-        until(lambda: any(len(worker.waits) == 2 for worker in workers_of(queue)))
-        stopping = beside(scheduler.stop, True)
-        until(lambda: watchers_of(scheduler))
-        gate.open()
-        stopping.result(DEADLINE)
-        assert pending._home and task.running()
-        scheduler.resume()
-        assert task.result(DEADLINE) == 0
 
 
 def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
@@ -1361,19 +1250,6 @@ def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
         assert waiter.result(DEADLINE)
 
 
-def test_what_pauses_while_the_interpreter_exits_is_cancelled() -> None:
-    with planned(1) as (scheduler, queue):
-        gate = Gate()
-        task = queue.submit(lambda: gate.enter() or checkpoint() or "went on")
-        gate.wait_entered()
-        scheduler.stop()
-        core_of(scheduler).exiting = True
-        gate.open()
-        with pytest.raises(CancelledError):
-            task.result(DEADLINE)
-        core_of(scheduler).exiting = False
-
-
 def test_shutdown_of_another_queue_inside_a_task() -> None:
     with planned(1) as (scheduler, queue):
 
@@ -1390,37 +1266,22 @@ def test_shutdown_of_another_queue_inside_a_task() -> None:
 def test_cancel_with_dependencies() -> None:
     """All that no other task needs, at any depth, also behind one that is needed."""
     with planned(1, stopped=True) as (scheduler, queue):
-        shared = queue.submit(int)
+        shared, awaited, watched, called, deep = (queue.submit(int) for _ in range(5))
         other = queue.submit(str, shared)
-        awaited = queue.submit(int)
-        awaited.add_done_callback(lambda _: None)
-        deep = queue.submit(int)
+        answer = beside(awaited.result, DEADLINE)
+        several = beside(concurrent.futures.wait, [watched], DEADLINE)
+        until(lambda: blocked_on(awaited) and waiters_of(watched))
+        called.add_done_callback(nothing)
         for _ in range(2000):
             deep = queue.submit(abs, deep)
-
-        def count() -> Any:
-            yield 1
-
-        stream = queue.submit(count)
-        task = queue.submit(sum, [shared, awaited, deep, stream[0], queue.submit(bool, settled(deep))])
-        assert task.cancel(dependencies=True)
+        stream = queue.submit(lambda: (yield 1))
+        needs = [shared, awaited, watched, called, deep, stream[0], queue.submit(bool, settled(deep))]
+        assert queue.submit(sum, needs).cancel(dependencies=True)
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
-        assert not shared.cancelled() and not other.cancelled() and not awaited.cancelled()
+        assert not any(task.cancelled() for task in (shared, other, awaited, watched, called))
         assert deep.cancelled() and stream.cancelled()
-        assert scheduler.counts()["done"] == 3
-
-
-def test_cancel_with_dependencies_spares_what_a_thread_waits_for() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        awaited, watched = queue.submit(int), queue.submit(int)
-        answer = beside(awaited.result, DEADLINE)
-        until(lambda: blocked_on(awaited))
-        several = beside(concurrent.futures.wait, [watched], DEADLINE)
-        until(lambda: waiters_of(watched))
-        assert queue.submit(max, awaited, watched).cancel(dependencies=True)
-        assert not (awaited.cancelled() or watched.cancelled())
-        scheduler.resume()
+        assert scheduler.counts()["done"] == 5
         assert answer.result(DEADLINE) == 0
         assert several.result(DEADLINE).done == {watched}
 
@@ -1455,7 +1316,7 @@ def test_cancel_with_dependencies_reaches_a_generator_task_through_its_item(runn
 NEEDS: dict[str, Callable[[Queue, Any], object]] = {
     "task that depends on an item": lambda queue, film: queue.submit(str, film[1]),
     "task that depends on it": lambda queue, film: queue.submit(str, film),
-    "callback of an item": lambda queue, film: film[1].add_done_callback(lambda _: None),
+    "callback of an item": lambda queue, film: film[1].add_done_callback(nothing),
     "thread that waits for an item": lambda queue, film: beside(film[1].result, DEADLINE),
     "thread that iterates": lambda queue, film: beside(list, iter(film)),
     "thread that waits for the length": lambda queue, film: beside(len, film),
@@ -1464,11 +1325,8 @@ NEEDS: dict[str, Callable[[Queue, Any], object]] = {
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_cancel_with_dependencies_spares_a_generator_task_that_is_needed(name: str) -> None:
-    def film() -> Any:
-        yield from "ab"
-
     with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(number_of_results(lambda: 2)(film))
+        task = queue.submit(number_of_results(lambda: 2)(lambda: (yield from "ab")))
         items = task[0:2]
         NEEDS[name](queue, task)
         if name.startswith("thread"):
@@ -1483,15 +1341,14 @@ def test_cancel_with_dependencies_spares_a_generator_task_that_is_needed(name: s
 def test_cancel_with_dependencies_leaves_a_generator_task_whose_item_is_there() -> None:
     """The item needs it no more."""
     with planned(1, 1) as (_, queue, other):
-        gate, busy = Gate(), Gate()
+        gate = Gate()
 
         def film() -> Any:
             yield 1
-            gate.enter()
-            yield 2
+            yield gate.enter(2)
 
         task = queue.submit(film)
-        busy.hold(other)
+        busy, _ = occupy(other)
         assert task[0].result(DEADLINE) == 1
         assert other.submit(str, task[0]).cancel(dependencies=True)
         gate.open()
@@ -1528,21 +1385,36 @@ def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: 
 
 def test_cancel_with_dependencies_asks_what_runs() -> None:
     with planned(1) as (_, queue):
-        gate = Gate()
-        held = queue.submit(lambda: gate.enter() or checkpoint())
-        gate.wait_entered()
+        gate, held = begun(queue, checkpoint)
         assert queue.submit(str, held).cancel(dependencies=True)
         gate.open()
         with pytest.raises(CancelledError):
             held.result(DEADLINE)
 
 
+def test_cancel_with_dependencies_of_another_scheduler() -> None:
+    """Also one that ends meanwhile."""
+    with planned(1, stopped=True) as (one, queue), planned(1, stopped=True) as (two, other):
+        needed, gone = queue.submit(int), queue.submit(int)
+        alone = queue.submit(str, queue.submit(int))
+        kept = other.submit(str, needed)
+        task = other.submit(nothing, needed, alone, gone)
+        task.add_done_callback(lambda _: gone.cancel())
+        assert task.cancel(dependencies=True)
+        assert alone.cancelled() and gone.cancelled()
+        assert not needed.cancelled()  # another task still needs it
+        one.resume()
+        two.resume()
+        assert kept.result(DEADLINE) == "0"
+        queue.submit(int).result(DEADLINE)
+        assert one.counts()["cancelled"] == 3
+
+
 def test_cancelling_block() -> None:
-    gate = Gate()
     with Queue(1) as queue:
         with pytest.raises(KeyError), queue.cancelling() as same:
             assert same is queue
-            held = gate.hold(queue)
+            gate, held = occupy(queue)
             pending = queue.submit(int)
             raise KeyError
         assert pending.cancelled()
@@ -1565,68 +1437,13 @@ def test_interrupt_cancels_what_was_submitted_meanwhile() -> None:
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_interrupted_block_cancels(whole: bool) -> None:
-    began = threading.Event()
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
     block: Any = scheduler if whole else queue
-
-    def work() -> None:
-        began.set()
-        until(checkpoint)  # until it is asked
-
     with pytest.raises(KeyboardInterrupt), block:
-        held = queue.submit(work)
-        assert began.wait(DEADLINE)
+        gate, held = begun(queue, partial(until, checkpoint))  # until it is asked
+        gate.open()
         pending = queue.submit(int)
         raise KeyboardInterrupt
     assert pending.cancelled() and held.cancelled()
     scheduler.shutdown()
-
-
-# Bits.
-
-
-@pytest.mark.parametrize("schedulers", [1, 2])
-def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what begins before the deadline is looked at."""
-    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
-    with planned(1) as (_, queue), planned(1) as (_, abroad):
-        other = abroad if schedulers == 2 else Queue(queue.scheduler, 1)
-        never: Future[int] = Future()
-        tasks = [other.submit(str, never) for _ in range(1000)]
-        sink = other.submit(len, tasks)
-        late = iter([0.0, 0.0, 0.0])  # the clock of the task stands still until the first slice is through
-        main, seen = threading.get_ident(), []
-        clock = time.monotonic
-        monkeypatch.setattr(
-            deadlines, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
-        )
-
-        def program() -> None:
-            with pytest.raises(TimeoutError):
-                sink.result(0.05)
-
-        run = workers_of(queue)
-        watched = queue.submit(lambda: seen.append(0) or program())
-        assert watched.result(DEADLINE) is None
-        assert seen and len(run) == 1
-        never.set_result(1)
-        assert sink.result(DEADLINE) == 1000
-
-
-def test_cancel_with_dependencies_of_another_scheduler() -> None:
-    """Also one that ends meanwhile."""
-    with planned(1, stopped=True) as (one, queue), planned(1, stopped=True) as (two, other):
-        needed, gone = queue.submit(int), queue.submit(int)
-        alone = queue.submit(str, queue.submit(int))
-        kept = other.submit(str, needed)
-        task = other.submit(lambda *_: None, needed, alone, gone)
-        task.add_done_callback(lambda _: gone.cancel())
-        assert task.cancel(dependencies=True)
-        assert alone.cancelled() and gone.cancelled()
-        assert not needed.cancelled()  # another task still needs it
-        one.resume()
-        two.resume()
-        assert kept.result(DEADLINE) == "0"
-        queue.submit(int).result(DEADLINE)
-        assert one.counts()["cancelled"] == 3
