@@ -4,8 +4,9 @@ A thread outside of all tasks sleeps.  A worker that waits inside a task runs, n
 thread, the tasks of its queue that the awaited future needs, and sleeps while there are none.  So one slot is
 enough for tasks that wait for tasks, and two queues that wait for each other finish.
 
-`wait_for` is the one way to wait, inside a task and outside.  In the main thread Ctrl-C is masked meanwhile,
-except while the thread sleeps or calls user code: so Ctrl-C leaves no wait behind, and loses no task.
+All waits go through `wait_for`, but that of a thread outside of all tasks for one future: `_sleep`.  In the
+main thread Ctrl-C is masked meanwhile, except while the thread sleeps or calls user code: so Ctrl-C leaves no
+wait behind, and loses no task.
 """
 
 from __future__ import annotations
