@@ -11,12 +11,10 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial, wraps
 from heapq import nlargest
 from html import escape
-from itertools import combinations
 from operator import attrgetter
 from pathlib import Path
 from time import perf_counter
@@ -86,20 +84,15 @@ def measure(files: int, rounds: int) -> dict[str, Run]:
 def newest_first(files: demonstration.Files) -> int:
     """Compare *files* as the demonstration does; return how many pairs were found."""
     pairs: list[demonstration.Pair] = []
-    demonstration.compare(files, cores(), "newest", pairs.append)
+    demonstration.compare(files, cores(), "newest", 0.0, pairs.append)
     return len(pairs)
 
 
 def by_phases(files: demonstration.Files) -> int:
-    """Do the same on plain executors: each phase waits for all calls of the phase before."""
-    with ThreadPoolExecutor(1) as disk, ThreadPoolExecutor(cores()) as pool:
-        texts = dict(zip(files, disk.map(demonstration.read, files.values()), strict=True))
-        sizes = dict(zip(files, pool.map(demonstration.compressed, texts.values()), strict=True))
-        calls = [
-            pool.submit(demonstration.distance, texts[x], texts[y], sizes[x], sizes[y])
-            for x, y in combinations(files, 2)
-        ]
-        return len([call.result() for call in calls])
+    """Do the same on plain executors, as the demonstration compares itself with."""
+    pairs: list[demonstration.Pair] = []
+    demonstration.by_phases(files, cores(), 0.0, pairs.append)
+    return len(pairs)
 
 
 def timed(way: Callable[[], int]) -> Run:

@@ -16,8 +16,8 @@ pair of files is a sink::
     read(y) ----------> C(y) ------+
 
 There are no phases: the first distance is known as soon as two files are read, and a text is released after
-the last pair that needs it.  A file that can't be read fails its ``read``, and all tasks that need the text.
-The compressor is ``lzma``, which releases the GIL while it works.
+the last pair that needs it.  A file that can't be read fails its ``read``; that fails all tasks that need the
+text, and the others go on.  The compressor is ``lzma``, which releases the GIL while it works.
 """
 
 import argparse
@@ -26,11 +26,13 @@ import os
 import shlex
 import sys
 import sysconfig
-from bisect import insort
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from heapq import nsmallest
+from itertools import combinations
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from smqexec import Queue, Scheduler, Task, as_completed, progress
@@ -48,49 +50,60 @@ class Pair(NamedTuple):
     seconds: float
 
 
+class Found(list[Pair]):
+    """The pairs that one run has found so far; each that is closer than all before is printed."""
+
+    closest = float("inf")
+
+    def add(self, pair: Pair) -> None:
+        self.append(pair)
+        if pair.distance < self.closest:
+            self.closest = pair.distance
+            say(f"{pair.seconds:6.2f} s  {pair.distance:6.3f}  {pair.x}  {pair.y}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare, report, and return the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     options = parse(arguments)
-    pairs: list[Pair] = []  # sorted
-
-    def show(pair: Pair) -> None:
-        insort(pairs, pair)
-        if pairs[0] is pair:
-            say(f"{pair.seconds:6.2f} s  {pair.distance:6.3f}  {pair.x}  {pair.y}")
-
+    runs: dict[str, Found] = {}
     interrupted = False
     try:
         files = named(options.paths) if options.paths else largest(Path(sysconfig.get_path("stdlib")), BUDGET)
         if len(files) > 1:
             where = "" if options.paths else " of the standard library"
             say(f"{len(files)} files{where}: which are most alike?  The closest so far:")
-        compare(files, options.jobs, options.order, show)
+        if options.compare:
+            say("By phases, on plain executors:")
+            runs["phases"] = Found()
+            by_phases(files, options.jobs, options.read_delay, runs["phases"].add)
+            say("With smqexec:")
+        runs["smqexec"] = Found()
+        compare(files, options.jobs, options.order, options.read_delay, runs["smqexec"].add)
     except KeyboardInterrupt:
         interrupted = True
+    pairs = max(runs.values(), key=len, default=Found())
     if not pairs and not interrupted:
         print("smqexec: fewer than two usable files: name two, or a folder of some", file=sys.stderr)
         return 2
     say(f"{'Interrupted.  ' if interrupted else ''}Pairs compared: {len(pairs):,}.  The closest:")
-    for pair in pairs[: options.top]:
+    for pair in nsmallest(options.top, pairs):
         say(f"{pair.distance:7.3f}  {pair.x}  {pair.y}")
-    if pairs:
-        moments = sorted(pair.seconds for pair in pairs)
-        first, half, last = moments[0], moments[(len(moments) - 1) // 2], moments[-1]
-        say(f"First pair after {first:.2f} s, half after {half:.2f} s, last after {last:.2f} s")
-    run = shlex.join([sys.executable, "-m", "smqexec", *arguments])
-    page = shlex.join([sys.executable, "-m", "smqexec.trace", "run.json", "-o", "run.html"])
-    say(f"To see such a run as a timeline, open run.html after\nSMQEXEC_TRACE=run.json {run} && {page}")
+    for name, run in runs.items():
+        if run:
+            first, half, last = (run[i].seconds for i in (0, (len(run) - 1) // 2, -1))
+            say(f"{name}: first pair after {first:.2f} s, half after {half:.2f} s, last after {last:.2f} s")
+    say(f"To see such a run as a timeline, open run.html after\n{timeline(arguments)}")
     return 130 if interrupted else 0
 
 
-def compare(files: Files, jobs: int, order: str, show: Callable[[Pair], object]) -> None:
+def compare(files: Files, jobs: int, order: str, delay: float, show: Callable[[Pair], object]) -> None:
     """Call *show* with each pair of *files* as it becomes known; complain about files that can't be used."""
     began = monotonic()
     with Scheduler(order=order) as scheduler:  # after Ctrl-C its end cancels the pending tasks
         disk, cores = Queue(scheduler, 1, "read"), Queue(scheduler, jobs, "compare")
         with progress(scheduler) if sys.stderr.isatty() else nullcontext():
-            tasks = submit_all(files, disk, cores)
+            tasks = submit_all(files, disk, cores, delay)
             for task in as_completed(tasks):
                 names = tasks[task]
                 error = task.exception()
@@ -100,12 +113,38 @@ def compare(files: Files, jobs: int, order: str, show: Callable[[Pair], object])
                     complain(" and ".join(names), error)
 
 
-def submit_all(files: Files, disk: Queue, cores: Queue) -> dict[Task[Any], tuple[str, ...]]:
-    """Submit all tasks; return the files of each but those that read: their results would stay in memory."""
+def by_phases(files: Files, jobs: int, delay: float, show: Callable[[Pair], object]) -> None:
+    """Do the same on plain executors: each phase waits for all calls of the phase before."""
+    began = monotonic()
+    with ThreadPoolExecutor(1) as disk, ThreadPoolExecutor(jobs) as cores:
+        try:
+            reads = {name: disk.submit(read, path, delay) for name, path in files.items()}
+            texts = {name: text.result() for name, text in reads.items() if text.exception() is None}
+            sizes = dict(zip(texts, cores.map(compressed, texts.values()), strict=True))
+            calls = {
+                cores.submit(distance, texts[x], texts[y], sizes[x], sizes[y]): (x, y)
+                for x, y in combinations(texts, 2)
+            }
+            for call in as_completed(calls):
+                if call.exception() is None:
+                    show(Pair(call.result(), *calls[call], monotonic() - began))
+        except KeyboardInterrupt:
+            for pool in (disk, cores):
+                pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def submit_all(
+    files: Files, disk: Queue, cores: Queue, delay: float
+) -> dict[Task[Any], tuple[str, ...]]:
+    """Submit each file's own tasks, then its pair with each file before; return the files of each task.
+
+    The tasks that read are not among these: their results would stay in memory.
+    """
     tasks: dict[Task[Any], tuple[str, ...]] = {}
     before: list[tuple[str, Task[bytes], Task[int]]] = []
     for y, path in files.items():
-        text_y = disk.options(name=f"read {y}").submit(read, path)
+        text_y = disk.options(name=f"read {y}").submit(read, path, delay)
         size_y = cores.options(name=f"C({y})").submit(compressed, text_y)
         tasks[size_y] = (y,)
         for x, text_x, size_x in before:
@@ -115,10 +154,11 @@ def submit_all(files: Files, disk: Queue, cores: Queue) -> dict[Task[Any], tuple
     return tasks
 
 
-def read(path: Path) -> bytes:
-    """Return the bytes in *path*, or raise OSError if there are none to compress."""
+def read(path: Path, delay: float = 0.0) -> bytes:
+    """Return the bytes in *path*, after *delay* seconds, or raise OSError if there are none to compress."""
     if path.exists() and not path.is_file():
         raise OSError(0, "not a regular file")
+    sleep(delay)
     text = path.read_bytes()
     if not text:
         raise OSError(0, "empty")
@@ -178,6 +218,14 @@ def say(text: str) -> None:
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
+def timeline(arguments: Sequence[str]) -> str:
+    """Return the command line that records a run with *arguments* and makes a page of it."""
+    python = min(os.path.relpath(sys.executable), sys.executable, key=len)
+    setting = "set SMQEXEC_TRACE=run.json&&" if os.name == "nt" else "SMQEXEC_TRACE=run.json"
+    run = shlex.join([python, "-m", "smqexec", *arguments])
+    return f"{setting} {run} && {shlex.quote(python)} -m smqexec.trace run.json -o run.html"
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options that the command line gives."""
     parser = argparse.ArgumentParser("python -m smqexec", description="Which files are most alike?")
@@ -186,9 +234,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--top", type=int, default=10, metavar="N", help="how many pairs to print (10)")
     add("--order", choices=["newest", "oldest"], default="newest", help="what goes first (newest)")
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="how many at once (all cores)")
+    add("--compare", action="store_true", help="before, do it by phases on plain ThreadPoolExecutors")
+    add("--read-delay", type=float, default=0.0, metavar="S", help="wait S seconds at each file (0)")
     options = parser.parse_args(arguments)
     if options.top < 1 or options.jobs < 1:
         parser.error("--top and --jobs must be 1 or more")
+    if not 0 <= options.read_delay <= 60:
+        parser.error("--read-delay must be from 0 to 60 seconds")
     return options
 
 

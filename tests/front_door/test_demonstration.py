@@ -67,10 +67,11 @@ def test_identical_files_come_first(folder: Path, capsys: Output) -> None:
     found = pairs_in(out)
     assert (compared(out), len(found), err) == (10, 10, "")
     assert found[0][1:] == ("copy", "twin")
+    assert found[0][0] < 0.02
     assert {found[1][1:], found[2][1:]} == {("near", "twin"), ("copy", "near")}
     distances = [distance for distance, _, _ in found]
     assert distances == sorted(distances)
-    assert distances[0] < 0.02 and distances[3] > 0.9
+    assert found[3][0] > 0.9
 
 
 def test_twins_larger_than_any_small_window(tmp_path: Path, capsys: Output) -> None:
@@ -99,17 +100,44 @@ def test_the_closest_pair_so_far_is_printed_as_it_changes(folder: Path, capsys: 
     assert distances[-1] < 0.02, "copy and twin"
 
 
+MOMENTS = r": first pair after (\S+) s, half after (\S+) s, last after (\S+) s$"
+
+
 def test_report(folder: Path, capsys: Output) -> None:
     """As many pairs as asked for, three moments, and the line to copy for a timeline."""
     assert main(["--top", "2", str(folder)]) == 0
     out = capsys.readouterr().out
     assert (len(pairs_in(out)), compared(out)) == (2, 10)
-    match = re.search(r"\nFirst pair after (\S+) s, half after (\S+) s, last after (\S+) s\n", out)
+    match = re.search("^smqexec" + MOMENTS, out, re.MULTILINE)
     assert match, out
     moments = [float(moment) for moment in match.groups()]
     assert moments == sorted(moments)
     line = out.splitlines()[-1]
     assert re.fullmatch(r"SMQEXEC_TRACE=run.json \S+ -m smqexec --top 2 \S+ && \S+ -m smqexec.trace .*", line)
+
+
+def test_compare_finds_the_same_by_phases(folder: Path, capsys: Output) -> None:
+    """What cannot be read is named by both runs, or once."""
+    (folder / "empty").touch()
+    assert main(["--compare", str(folder)]) == 0
+    out, err = capsys.readouterr()
+    assert out.index("By phases") < out.index("With smqexec")
+    for name in ("phases", "smqexec"):
+        assert re.search(f"^{name}{MOMENTS}", out, re.MULTILINE), out
+    assert (compared(out), err) == (10, f"smqexec: {folder / 'empty'}: empty\n")
+    files = demonstration.named([str(folder)])
+    runs: list[list[demonstration.Pair]] = [[], []]
+    demonstration.by_phases(files, 2, 0.0, runs[0].append)
+    demonstration.compare(files, 2, "newest", 0.0, runs[1].append)
+    phases, queues = ({pair[:3] for pair in run} for run in runs)
+    assert phases == queues and len(phases) == 10
+
+
+def test_a_slow_disk_can_be_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr(demonstration, "sleep", delays.append)
+    assert main(["--compare", "--read-delay", "0.5", str(folder)]) == 0
+    assert delays == [0.5] * 10  # five files, twice
 
 
 # -- Its options
@@ -123,10 +151,10 @@ def test_jobs_run_at_once_and_the_disk_has_one_slot(
     barrier, calls = threading.Barrier(3), count()
     read, distance = demonstration.read, demonstration.distance
 
-    def noted(path: Path) -> bytes:
+    def noted(path: Path, delay: float) -> bytes:
         names.append(path.name)
         threads.add(threading.current_thread())
-        return read(path)
+        return read(path, delay)
 
     def together(*args: Any) -> float:
         if next(calls) < 3:
@@ -157,7 +185,10 @@ def test_tasks_are_named_by_what_they_are_about(folder: Path, monkeypatch: pytes
     assert names == ["newest", *reads, f"{twin} - {copy}"]
 
 
-@pytest.mark.parametrize("argv", [["--jobs", "0"], ["--top", "few"], ["--order", "best"], ["--what"]])
+WRONG = [["--jobs", "0"], ["--top", "few"], ["--order", "best"], ["--what"], ["--read-delay", "-1"]]
+
+
+@pytest.mark.parametrize("argv", WRONG)
 def test_wrong_options_are_refused(argv: list[str], capsys: Output) -> None:
     with pytest.raises(SystemExit) as refused:
         main(argv)
@@ -214,12 +245,12 @@ def test_a_pair_that_fails_is_named(folder: Path, monkeypatch: pytest.MonkeyPatc
     real = demonstration.distance
 
     def distance(*args: Any) -> float:
-        if next(calls) == 0:
+        if next(calls) in (0, 10):  # the first one of each run
             raise MemoryError
         return real(*args)
 
     monkeypatch.setattr(demonstration, "distance", distance)
-    assert main([str(folder)]) == 0
+    assert main(["--compare", str(folder)]) == 0
     out, err = capsys.readouterr()
     assert re.fullmatch(r"smqexec: \S+ and \S+: MemoryError\(\)\n", err)
     assert compared(out) == 9
@@ -319,25 +350,29 @@ def test_bars_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch, capsy
 # -- Ctrl-C
 
 
-@pytest.mark.parametrize(("ended", "pairs"), [(None, 0), (0, 0), (6, 3)])
+@pytest.mark.parametrize(
+    ("options", "ended", "pairs"), [([], 0, 0), ([], 6, 3), (["--compare"], 0, 0), (["--compare"], 2, 2)]
+)
 def test_interrupt(
-    ended: int | None, pairs: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+    options: list[str], ended: int, pairs: int, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    """While the files are searched; and while results come, after some have come."""
+    """While the files are searched; and while results come, after some have come, of either run."""
+
+    def ends(tasks: Any) -> Iterator[Any]:
+        yield from islice(smqexec.as_completed(tasks), ended)
+        raise KeyboardInterrupt
 
     def interrupt(*args: object) -> Any:
         raise KeyboardInterrupt
 
-    def ends(tasks: Any) -> Iterator[Any]:
-        yield from islice(smqexec.as_completed(tasks), ended)
-        interrupt()
-
-    name, replaced = ("named", interrupt) if ended is None else ("as_completed", ends)
-    monkeypatch.setattr(demonstration, name, replaced)
-    assert main(paths(folder, "near far twin")) == 130
+    if options or ended:
+        monkeypatch.setattr(demonstration, "as_completed", ends)
+    else:
+        monkeypatch.setattr(demonstration, "named", interrupt)
+    assert main([*options, *paths(folder, "near far twin")]) == 130
     out, err = capsys.readouterr()
     assert "Interrupted.  Pairs compared: " in out
-    assert (compared(out), "First pair after" in out, err) == (pairs, pairs > 0, "")
+    assert (compared(out), "first pair after" in out, err) == (pairs, pairs > 0, "")
 
 
 def test_python_m(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
