@@ -1,13 +1,13 @@
 """Calls of signal handlers and finalizers that have interrupted a thread which holds the lock.
 
-Here a trace function calls what a handler would, at each line of ours in turn: as a
-handler, it runs in the middle of the call that it interrupts, in the same thread.
+A trace function calls what a handler would, at each line of ours in turn, in the same thread.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any
@@ -131,20 +131,21 @@ def test_submit_in_the_middle_of_a_call_is_refused_or_done() -> None:
     assert refused
 
 
-BLOCKING: dict[str, Callable[[Any, Any, Any], object]] = {
+REFUSED: dict[str, Callable[[Any, Any, Any], object]] = {
     "result": lambda scheduler, queue, task: task.result(DEADLINE),
     "wait": lambda scheduler, queue, task: scheduler.wait(),
     "stop": lambda scheduler, queue, task: scheduler.stop(wait=True),
     "shutdown": lambda scheduler, queue, task: queue.shutdown(),
+    "submit": lambda scheduler, queue, task: queue.submit(int),
 }
 
 
-@pytest.mark.parametrize("name", BLOCKING)
-def test_what_would_wait_for_ever_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_wait_for_ever_and_a_submit_are_refused(name: str) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(int)
         with core_of(scheduler).exclusive(), pytest.raises(RuntimeError, match="make this call in another"):
-            BLOCKING[name](scheduler, queue, task)
+            REFUSED[name](scheduler, queue, task)
 
 
 def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
@@ -172,20 +173,14 @@ def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
 def test_failing_callback_of_a_deferred_call(caplog: pytest.LogCaptureFixture) -> None:
     """It is logged, and the other calls are made: any number, one after the other."""
 
-    class Ended(BaseException):
-        pass
-
-    def leave(_: object) -> None:
-        raise Ended
-
     with planned(1, stopped=True) as (scheduler, queue):
         told: list[Any] = []
         outside: Future[int] = Future()
         tasks = [queue.submit(int) for _ in range(3000)]
         late = queue.submit(str, outside)
-        tasks[0].add_done_callback(leave)
+        tasks[0].add_done_callback(sys.exit)
         with core_of(scheduler).exclusive():
-            core_of(scheduler).deferred(leave, 1)
+            core_of(scheduler).deferred(sys.exit, 1)
             tasks[0].add_done_callback(told.append)
             for task in tasks:
                 task.cancel()
@@ -265,30 +260,20 @@ def test_cancel_under_contention_waits_for_the_lock() -> None:
         assert all(each.result(DEADLINE) for each in cancelling)
 
 
-LOOKS: dict[str, Callable[[Scheduler, Queue, Any], object]] = {
-    "result": lambda scheduler, queue, task: _raised(lambda: task.result(0)),
-    "exception": lambda scheduler, queue, task: _raised(lambda: task.exception(-1)),
-    "task": lambda scheduler, queue, task: repr(task),
-    "queue": lambda scheduler, queue, task: repr(queue),
-    "scheduler": lambda scheduler, queue, task: repr(scheduler),
-    "queues": lambda scheduler, queue, task: scheduler.queues,
-    "states": lambda scheduler, queue, task: (task.done(), task.running(), task.cancelled()),
-}
-
-
-def _raised(call: Callable[[], object]) -> str:
-    with pytest.raises(TimeoutError) as raised:
-        call()
-    return type(raised.value).__name__
-
-
-@pytest.mark.parametrize("name", LOOKS)
-def test_looks_that_need_no_lock(name: str) -> None:
+def test_looks_that_need_no_lock() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(int)
-        seen = LOOKS[name](scheduler, queue, task)
+
+        def looks() -> list[object]:
+            for ask, timeout in ((task.result, 0), (task.exception, -1)):
+                with pytest.raises(TimeoutError):
+                    ask(timeout)
+            states = task.done(), task.running(), task.cancelled()
+            return [repr(task), repr(queue), repr(scheduler), scheduler.queues, states]
+
+        seen = looks()
         with lock_of(scheduler):
-            assert beside(LOOKS[name], scheduler, queue, task).result(DEADLINE) == seen
+            assert beside(looks).result(DEADLINE) == seen
 
 
 @pytest.mark.parametrize("call", ["resume", "submit"])
@@ -318,28 +303,15 @@ def test_handler_that_interrupts_the_start_of_a_thread(call: str, monkeypatch: p
     other.shutdown()
 
 
-def iterated() -> Iterator[int]:
-    yield 1
-
-
-def test_calls_of_a_thread_that_has_the_lock() -> None:
-    """A submit is refused; what changes something is deferred until the lock is free."""
-    gate = Gate()
+def test_what_changes_something_is_deferred_until_the_lock_is_free() -> None:
     with planned(1, 1) as (scheduler, queue, other):
-        gate.hold(other)
-        assert queue.submit(abs, -1).result(DEADLINE) == 1
+        gate, _ = occupy(other)
         pending = other.submit(abs, -2)
-        values = other.submit(iterated)
-        with lock_of(scheduler):
-            with pytest.raises(RuntimeError, match="a signal handler or finalizer"):
-                queue.submit(int)
-            with pytest.raises(RuntimeError, match="a signal handler or finalizer"):
-                values[0]
+        with core_of(scheduler).exclusive():
             queue.max_workers = 2
             assert not pending.promote()
             other.shutdown(wait=False, cancel_futures=True)
             assert not pending.done()
-        assert scheduler.counts()["running"] == 1  # what takes the lock next makes the deferred calls
         assert queue.max_workers == 2
         assert pending.cancelled()
         gate.open()

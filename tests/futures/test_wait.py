@@ -16,10 +16,11 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import HELD, core_of, waiters_of
 from marks import slow_but
 from outcomes import fail
@@ -31,9 +32,6 @@ import smqexec
 from smqexec import Queue
 
 FILES = (PACKAGE, concurrent.futures._base.__file__, threading.__file__)
-
-
-# Ctrl-C.
 
 
 WAITS: dict[str, Callable[[list[Any]], object]] = {
@@ -69,9 +67,6 @@ def test_wait_interrupted_at_every_line(name: str, ending: bool) -> None:
     raise AssertionError("too many steps")
 
 
-# Exact.
-
-
 def test_thread_that_has_the_condition_sees_no_end_until_it_releases_it() -> None:
     """Other threads see it, and none waits: neither the worker nor what depends on the task."""
     with planned(1) as (_, queue):
@@ -90,36 +85,23 @@ def test_thread_that_has_the_condition_sees_no_end_until_it_releases_it() -> Non
 
 def test_waiter_of_a_client_keeps_its_event() -> None:
     """Only those of the standard library get another: who waits for a client's event has it already."""
-
-    class Waiter:
-        def __init__(self) -> None:
-            self.event = threading.Event()
-
-        def add_result(self, _: Future[Any]) -> None:
-            self.event.set()
-
-    waiter = Waiter()
-    event = waiter.event
+    event = threading.Event()
+    waiter = SimpleNamespace(event=event, add_result=lambda _: event.set())
     with planned(1) as (_, queue):
         gate = Gate()
         task = queue.submit(gate)
         task._waiters.append(waiter)
         gate.open()
-        assert event.wait(DEADLINE)
+        assert event.wait(DEADLINE) and waiter.event is event
 
 
 def test_what_wait_has_returned_changes_no_more() -> None:
     """Not even if the thread that ends a future is about to tell our waiter, which has left."""
     telling = Gate()
-
-    class Slow:
-        def add_result(self, _: Future[Any]) -> None:
-            telling.enter()
-
     with planned(1) as (_, queue):
         gate = Gate()
         task = queue.submit(gate)
-        task._waiters.append(Slow())  # told before ours
+        task._waiters.append(SimpleNamespace(add_result=lambda _: telling.enter()))  # told before ours
         waiting = beside(smqexec.wait, [task], 0.5)
         until(lambda: len(waiters_of(task)) == 2)
         gate.open()
@@ -130,30 +112,29 @@ def test_what_wait_has_returned_changes_no_more() -> None:
         assert (done, not_done) == (set(), {task})
 
 
-@pytest.mark.parametrize("end", ["returns", "fails", "is cancelled"])
+class Waiter:
+    """Notes each call of its methods."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Any]] = []
+
+    def __getattr__(self, name: str) -> Callable[[Any], None]:
+        return lambda future: self.told.append((name, future))
+
+
+@pytest.mark.parametrize("end", ["add_result", "add_exception", "add_cancelled"])
 @pytest.mark.parametrize("when", ["before", "while", "after", "taken back"])
 def test_waiter_is_told_once(when: str, end: str) -> None:
     """Of an end before it came or after; not where its thread has seen that the task had ended."""
-    told: list[tuple[str, Any]] = []
-
-    class Waiter:
-        def add_result(self, future: Future[Any]) -> None:
-            told.append(("returns", future))
-
-        def add_exception(self, future: Future[Any]) -> None:
-            told.append(("fails", future))
-
-        def add_cancelled(self, future: Future[Any]) -> None:
-            told.append(("is cancelled", future))
 
     def let_it_end() -> None:
-        if end == "is cancelled":
+        if end == "add_cancelled":
             assert task.cancel()
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
 
     with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(fail if end == "fails" else int)
+        task = queue.submit(fail if end == "add_exception" else int)
         waiter: Any = Waiter()
         if when == "after":
             let_it_end()
@@ -170,7 +151,7 @@ def test_waiter_is_told_once(when: str, end: str) -> None:
         queue.submit(int).result(DEADLINE)  # in its thread, after all that it tells
         with task._condition:
             task._waiters.remove(waiter)  # twice is no error: the end may have come between
-        assert told == ([] if when in ("after", "taken back") else [(end, task)])
+        assert waiter.told == ([] if when in ("after", "taken back") else [(end, task)])
 
 
 @pytest.mark.parametrize("holds", [False, True])
@@ -213,15 +194,14 @@ def test_waiter_leaves_while_all_are_told() -> None:
     """Its thread has read the record before the end."""
     told: list[Any] = []
 
-    class Waiter:
-        def add_cancelled(self, future: Future[Any]) -> None:
-            waiters.remove(self)
-            told.append(self)
+    def leave(_: object) -> None:
+        waiters.remove(waiters[0])
+        told.append(0)
 
     with planned(1, stopped=True) as (_, queue):
         task: Any = queue.submit(int)
         for _ in range(3):
-            task._waiters.append(Waiter())
+            task._waiters.append(SimpleNamespace(add_cancelled=leave))
         waiters = waiters_of(task)
         task._waiters.remove(None)  # it is no waiter
         assert task.cancel()
@@ -244,14 +224,12 @@ def test_condition_that_is_never_released_keeps_nothing() -> None:
 def test_wait_within_a_wait_of_the_same_thread(mode: str) -> None:
     """A signal's handler, or a finalizer, may wait for the very futures that its thread is looking at."""
     with planned(2) as (_, queue):
-        gate = Gate()
-        task = queue.submit(gate)
+        gate, task = occupy(queue)
         with task._condition:
-            seen = task._state
             gate.open()
             assert wait([task], DEADLINE, mode) == ({task}, set())
             assert list(as_completed([task], DEADLINE)) == [task]
-            assert task._state not in (seen, "FINISHED") or seen == "PENDING"
+            assert task._state == "PENDING"
             assert wait([task], 0) == ({task}, set())
         assert task._state == "FINISHED"
         assert wait([task], 0) == ({task}, set())
@@ -293,7 +271,6 @@ def test_event_of_a_waiter() -> None:
     with planned(1, stopped=True) as (_, queue):
         queue.submit(int)._waiters.append(waiter)
         event = waiter.event
-        event.wait(0)
         event.set()
         event.clear()  # by `as_completed`, which has taken what was there: this may have come after that
         event.wait()
@@ -333,19 +310,14 @@ def test_done_tasks_cost_about_what_plain_futures_do() -> None:
     """In calls of Python functions and builtins, which no noise disturbs."""
 
     def calls(futures: list[Any]) -> int:
-        count = 0
-
-        def profile(frame: Any, event: str, arg: object) -> None:
-            nonlocal count
-            count += event in ("call", "c_call")
-
+        events: list[str] = []
         before = sys.getprofile()
-        sys.setprofile(profile)
+        sys.setprofile(lambda frame, event, arg: events.append(event))
         try:
             wait(futures)
         finally:
             sys.setprofile(before)
-        return count
+        return events.count("call") + events.count("c_call")
 
     plain: list[Future[Any]] = [Future() for _ in range(100)]
     for future in plain:
