@@ -1,7 +1,6 @@
 """Views of a scheduler.  No view runs or ends a task, and an unused view costs nothing.
 
-The core calls observers through one field, its `EventSink`, and debug through ``watch_failure``.  All other
-views read the state under the lock when the user asks::
+The core calls observers and debug through two fields; all other views read the state when the user asks::
 
     trace/     a run as a file: written, read, shown as tables and as a page
     progress/  how far the queues are, as bars or lines, while a block runs

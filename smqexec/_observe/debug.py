@@ -1,8 +1,7 @@
 """The notes and logs of ``Scheduler(debug=True)``, which cost some time for each task.
 
-An observer notes with each task where it was submitted, and when it starts.  A failure has an `Unseen`,
-which all tasks that fail with it share: if the `Unseen` is collected before the exception was
-retrieved, the exception is logged.
+A failure has an `Unseen`, which all tasks that fail with it share: if it is collected before the exception
+was retrieved, the exception is logged.
 """
 
 from __future__ import annotations

@@ -67,27 +67,22 @@ def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
 
 
 class Event(NamedTuple):
-    """The argument of an observer.
-
-    Keep its numbers, not the event: an event keeps its task, and so the result.
-    """
+    """The argument of an observer.  It keeps its task, and so the result: keep its numbers, not the event."""
 
     #: ``"submit"``, ``"start"``, ``"item"``, ``"end"``, ``"stop"`` or ``"resume"``.
     kind: str
     #: When it happened: seconds, as `time.perf_counter` counts them.
     time: float
-    #: The number of the task: 1, 2, ... in the order in which tasks were first observed, in all
-    #: schedulers of the process.  0 for a stop and a resume.
+    #: The number of the task: 1, 2, ... as tasks of the process were first observed.  0: a stop or resume.
     number: int
     #: The task.  None for a stop and a resume; all other fields are of a task.
     task: Task[Any] | None
     #: The name of the task's queue: its `Queue.name`.
     queue: str | None
-    #: Start, item, end: the worker of the task: the identifier of the thread, or the name that an engine
-    #: gives.  None at the end of a task that never ran.
+    #: Start, item, end: the thread's identifier, or the name that an engine gives.  None: it never ran.
     worker: int | str | None
-    #: Submit: the numbers of the tasks among the arguments, in argument order, also of tasks that
-    #: are done.  An item stands for its task until its value is there.
+    #: Submit: the numbers of the tasks among the arguments, in argument order, also of done ones.
+    #: An item stands for its task until its value is there.
     dependencies: tuple[int, ...]
     #: Item: the index of the value, from 0.
     index: int | None  # type: ignore[assignment]  # not the method of a tuple
@@ -103,10 +98,7 @@ class Event(NamedTuple):
 
 
 class Observation:
-    """One observer of a scheduler: `Scheduler.observe` returns it.
-
-    A context manager that closes at its end.
-    """
+    """One observer of a scheduler: `Scheduler.observe` returns it.  A ``with`` block closes it at its end."""
 
     # No field changes.
     __slots__ = ("_scheduler", "callback", "with_queue")
@@ -142,9 +134,8 @@ class Observers(tuple[Observation, ...]):
 
     def submitted(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> None:
         """Report that *task* is about to be added; *args* and *form* as for `add`."""
-        numbers: tuple[int, ...] = ()
-        if form is not None:  # None: no dependencies, also not by the option ``after``
-            numbers = numbers_of([future for future, _ in dependencies(args, form)])
+        # A form of None: no dependencies, also not by the option ``after``.
+        numbers = () if form is None else numbers_of([future for future, _ in dependencies(args, form)])
         task._serial = next_number()  # faster than `number_of`: no other thread knows the task
         self.notify("submit", queue, task, dependencies=numbers)
 
@@ -162,8 +153,7 @@ class Observers(tuple[Observation, ...]):
         dependencies: tuple[int, ...] = (),
     ) -> None:
         """Report an event whose effect no thread can see yet.  See `Event`."""
-        if time is None:
-            time = perf_counter()
+        time = perf_counter() if time is None else time
         number = 0 if task is None else task._serial or number_of(task)
         name = None if queue is None else queue.name
         fields = (kind, time, number, task, name, worker, dependencies, index, outcome, error)

@@ -1,7 +1,6 @@
 """The pending and running tasks as a graph, drawn in the language of Mermaid or as a table of text.
 
-One hold of the lock lists the tasks and their dependencies.  Then the tasks are named, which may run user
-code.  The graph has names and numbers, and keeps no task alive.
+One hold of the lock lists the tasks.  Then they are named, which may run user code; the graph keeps no task.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from .text import columns, printable, shown
 
 # Most boxes that are drawn, and most rows of the table.
 BOXES, ROWS = 1000, 50
-
 # The limits of Mermaid by default: arrows (maxEdges), and characters (maxTextSize).
 ARROWS, LENGTH = 500, 50_000
 
@@ -48,8 +46,7 @@ class GraphNode(NamedTuple):
     name: str
     #: The name of its queue; empty: from outside.
     queue: str
-    #: ``"waiting"``, ``"ready"`` or ``"running"``; ``"outside"``: a future of another executor or
-    #: scheduler.
+    #: ``"waiting"``, ``"ready"`` or ``"running"``; ``"outside"``: of another executor or scheduler.
     state: str
 
 
@@ -60,8 +57,7 @@ class GraphEdge(NamedTuple):
     source: int
     #: The dependent: an index of `Graph.nodes`.
     target: int
-    #: The part of the dependency that is needed: empty for its result, ``[3]`` for an item,
-    #: ``settled`` for its end.
+    #: What is needed: empty for the result, ``[3]`` for an item, ``settled`` for the end.
     part: str
 
 
@@ -72,8 +68,7 @@ class Graph:
     Mermaid; other notebooks and IPython show a table of text.
 
     A graph of more than 1,000 tasks (50 in the table) or 500 dependencies is *folded*: tasks of the
-    same function and queue become one node, with their numbers.  If these are too many still, the
-    tasks of each queue become one node, or all tasks.
+    same function and queue become one node; if these are too many, the tasks of each queue, or all.
     """
 
     __slots__ = ("edges", "nodes")
@@ -105,11 +100,7 @@ class Graph:
         self.nodes, self.edges = tuple(nodes), tuple(edges)
 
     def mermaid(self) -> str:
-        """Return the graph in the language of Mermaid: a box for each task, framed by queue.
-
-        Many sites draw Mermaid in Markdown.  The graph is folded also if the text had more than
-        50,000 characters: Mermaid refuses it by default, as it refuses more than 500 dependencies.
-        """
+        """Return the graph in the language of Mermaid, folded to the 50,000 characters that Mermaid takes."""
         texts = (_mermaid(*drawing) for drawing in self._drawings(BOXES))
         return next(text for text in texts if len(text) <= LENGTH)
 
@@ -134,15 +125,14 @@ class Graph:
         # The nodes with the same key become one box: of a name and queue, of a queue, or all.
         for level in range(3):  # pragma: no branch - the last one is drawn always
             keys = [(node.name, node.queue)[level:] for node in self.nodes]
-            places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+            members: dict[object, list[GraphNode]] = {}
+            for key, node in zip(keys, self.nodes, strict=True):
+                members.setdefault(key, []).append(node)
+            places = {key: place for place, key in enumerate(members)}
             arrows = Counter((places[keys[source]], places[keys[target]]) for source, target, _ in self.edges)
             if len(places) <= limit and len(arrows) <= ARROWS:
-                members: list[list[GraphNode]] = [[] for _ in places]
-                for key, node in zip(keys, self.nodes, strict=True):
-                    members[places[key]].append(node)
-                labels = (f"x {count:,}" if count > 1 else "" for count in arrows.values())
-                edges = [GraphEdge(*ends, label) for ends, label in zip(arrows, labels, strict=True)]
-                yield [*map(_box, members)], edges
+                labels = {ends: f"x {count:,}" if count > 1 else "" for ends, count in arrows.items()}
+                yield [*map(_box, members.values())], [GraphEdge(*ends, labels[ends]) for ends in arrows]
 
     def __repr__(self) -> str:
         states = _states(self.nodes) or "no tasks"
@@ -189,7 +179,6 @@ def _box(nodes: Sequence[GraphNode]) -> _Box:
 
 
 def _states(nodes: Sequence[GraphNode]) -> str:
-    """Return how many of *nodes* are in each state, in words."""
     counts = Counter(node.state for node in nodes)
     return ", ".join(f"{counts[state]:,} {state}" for state in _STYLES if counts[state])
 

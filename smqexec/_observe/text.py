@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from reprlib import repr as short
 from typing import Any
 
-# Characters of a name that are shown.
-LONGEST = 60
+LONGEST = 60  # characters of a name that are shown
 
 
 def printable(name: str) -> str:

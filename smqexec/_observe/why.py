@@ -27,8 +27,7 @@ from .._workers.waiting import ConditionWait
 from .._workers.waits import Wait
 from .text import shown
 
-# How many tasks a list names.
-NAMED = 3
+NAMED = 3  # tasks, in a list
 
 
 def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
@@ -50,7 +49,7 @@ def overview(scheduler: State) -> str:
 
 
 class _Report:
-    """Describes the state of *scheduler*.  The lock is held, except for `with_names`."""
+    """Describes the state of *scheduler*.  Only `with_names` and `_thread` are called without the lock."""
 
     def __init__(self, scheduler: State) -> None:
         self._scheduler = scheduler
@@ -136,7 +135,6 @@ class _Report:
         return f"{words}, asked to end" if at_end is not None and at_end.cancel_requested else words
 
     def _awaited(self, wait: Wait) -> str:
-        """Name the futures that *wait* is for."""
         awaited = list(wait.awaited())
         if awaited and type(awaited[0]) is ConditionWait:
             return "the scheduler" if awaited[0].queue is None else awaited[0].queue.name
@@ -172,9 +170,6 @@ class _Report:
         return self._named(known_as, node)
 
 
-# All below, but for `_thread`, is called under the lock.
-
-
 def _slots(queue: QueueState) -> str:
     """Return which slots of *queue*, which has a ready task, are busy."""
     if sum(bool(worker.tasks()) for worker in queue.workers) < queue.limit:
@@ -185,7 +180,6 @@ def _slots(queue: QueueState) -> str:
 
 
 def _shortage(resource: Resource) -> str:
-    """Return how much of *resource* is free, and which tasks lack it."""
     tasks = _listed(lambda each: f"{_task_of(each)} needs {each.amounts[resource]}", resource._waiting)
     return f"{_share(resource)}; {counted(len(resource._waiting), 'task lacks it', 'tasks lack it')}: {tasks}"
 
@@ -230,7 +224,5 @@ def _listed(name: Callable[[Any], str], values: Collection[Any]) -> str:
 
 def _thread(ident: int | str | None) -> str:
     """Return the name of a thread; *ident* itself if it names a slot of an executor.  Not under the lock."""
-    if isinstance(ident, str):
-        return ident
-    names = (thread.name for thread in threading.enumerate() if thread.ident == ident)
-    return next(names, "a thread that has gone")
+    names: dict[Any, str] = {thread.ident: thread.name for thread in threading.enumerate()}
+    return names.get(ident, ident if isinstance(ident, str) else "a thread that has gone")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from traces import check_format
 
-from smqexec._observe.trace.encode import Encoder
 from smqexec._observe.trace.read import QueueRecord, Record, Trace, read
+from smqexec._observe.trace.write import Encoder
 from smqexec.trace import main
 
 MS = 1000.0

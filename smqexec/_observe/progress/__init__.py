@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, Protocol, TextIO
 
@@ -105,9 +105,7 @@ def _display(statistics: Statistics, file: Any) -> Any:
     return update, INTERVAL, update
 
 
-def _show(
-    ended: threading.Event, update: Callable[[], object], interval: float, finish: Callable[[], object]
-) -> None:
+def _show(ended: threading.Event, update: Any, interval: float, finish: Any) -> None:
     """Show progress until the block has ended: the function of the thread."""
     pause = interval
     try:
@@ -123,8 +121,6 @@ def _show(
 
 
 class Reading(NamedTuple):
-    """The progress of a queue, and the words for it."""
-
     name: str
     ended: int
     submitted: int
@@ -137,7 +133,6 @@ class Reading(NamedTuple):
         return f"{self.ended:,} of {self.submitted:,}"
 
     def states(self) -> dict[str, str]:
-        """Return the words for each state that tasks are in."""
         # Failures come first: a narrow terminal cuts the last words.
         numbers = {"failed": self.failed, "cancelled": self.cancelled, "running": self.running}
         return {state: f"{number:,} {state}" for state, number in numbers.items() if number}
@@ -184,7 +179,6 @@ class Statistics:
         return readings
 
     def line(self) -> str:
-        """Return the progress of all queues in a line."""
         parts: list[str] = []
         for reading in self.read():
             words = [*reading.states().values(), reading.pace(), reading.remaining()]

@@ -29,8 +29,6 @@ _taken: dict[Any, Live] = {}
 
 
 def in_notebook(statistics: Any) -> Any:
-    """Show *statistics* in the output of a notebook's cell."""
-
     def update() -> None:
         cell.update(bars(statistics))
 
@@ -66,7 +64,6 @@ def on_terminal(statistics: Any, file: Any) -> Any:
 
 
 def bars(statistics: Any) -> Table:
-    """Return a bar for each queue of *statistics*."""
     table = Table.grid(padding=(0, 1))
     # If there is no room for all columns, the name, the bar and the states are cut first.
     for kept in (False, False, True, False, True, True):

@@ -1,4 +1,4 @@
-"""Read a trace file, in the format of ``encode``, as records.
+"""Read a trace file, in the format of ``write``, as records.
 
 A line that is no event, as the last one of a killed program may be, is counted and left out.  All times are
 microseconds since the recording began.
@@ -42,8 +42,6 @@ class Record(NamedTuple):
 
 
 class Trace:
-    """The records of a trace file; the critical path follows from them."""
-
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}  # the versions, the machine
         self.queues: dict[int, QueueRecord] = {}  # by `pid`

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from math import inf
 from operator import attrgetter
-from typing import NamedTuple
 
 from ..._futures.names import counted
 from ..text import columns, printable
@@ -16,17 +15,15 @@ from .read import OUTCOMES, Record, Trace, busy
 LONGEST = 10  # tasks, or names of tasks, that a table shows
 
 
-class Table(NamedTuple):
-    caption: str
-    heads: list[str]
-    rows: list[list[str]]
+# Its caption, the heads of its columns, its rows.
+Table = tuple[str, list[str], list[list[str]]]
 
 
 def heading(trace: Trace) -> str:
     """Return the run in a line."""
     counts = Counter(task.outcome for task in trace.tasks)
-    parts = [f"{counted(len(trace.tasks), 'task')} in {duration(trace.length)}"]
-    parts.append(counted(len(trace.queues), "queue"))
+    tasks, queues = counted(len(trace.tasks), "task"), counted(len(trace.queues), "queue")
+    parts = [f"{tasks} in {duration(trace.length)}", queues]
     parts += [f"{counts[outcome]:,} {outcome}" for outcome in OUTCOMES[1:] if counts[outcome]]
     if not trace.whole:
         parts.append("the recording was not closed")
@@ -40,9 +37,9 @@ def text(trace: Trace, title: str) -> str:
     facts = trace.facts
     lines = [f"{title}: {heading(trace)}"]
     lines += [f"smqexec {facts.get('version')}, {facts.get('python')}, {facts.get('cores')} cores", ""]
-    for table in (*summary(trace), *_details(trace)):
-        cells = [[printable(cell) for cell in row] for row in [table.heads, *table.rows]]
-        lines += [table.caption, "", *columns(cells, str.rjust), ""]
+    for caption, heads, rows in (*summary(trace), *_details(trace)):
+        cells = [[printable(cell) for cell in row] for row in [heads, *rows]]
+        lines += [caption, "", *columns(cells, str.rjust), ""]
     return "\n".join(lines)
 
 
@@ -58,13 +55,13 @@ def summary(trace: Trace) -> Iterator[Table]:
         share = sum(map(busy, threads)) / (slots * trace.length or inf)
         counts = (slots, sum(map(len, threads)), failed)
         rows.append([queue.name, *(f"{count:,}" for count in counts), f"{share:.0%}"])
-    yield Table("Queues", ["", "slots", "ran", "failed", "busy"], rows)
+    yield "Queues", ["", "slots", "ran", "failed", "busy"], rows
     times: dict[str, list[float]] = {}
     for task in trace.tasks:
         times.setdefault(task.name, []).append(task.length)
     longest = nlargest(LONGEST, times.items(), key=lambda item: sum(item[1]))
     rows = [[name, f"{len(each):,}", duration(sum(each))] for name, each in longest]
-    yield Table("Most time", ["", "tasks", "in all"], rows)
+    yield "Most time", ["", "tasks", "in all"], rows
 
 
 def _details(trace: Trace) -> Iterator[Table]:
@@ -85,11 +82,10 @@ def _tasks(caption: str, trace: Trace, tasks: Iterable[Record]) -> Table:
     for task in tasks:
         began = duration(task.start - trace.span[0])
         rows.append([task.name, task.queue.name, str(task.number), began, duration(task.length)])
-    return Table(caption, ["", "queue", "number", "began at", "ran for"], rows)
+    return caption, ["", "queue", "number", "began at", "ran for"], rows
 
 
 def duration(micros: float) -> str:
-    """Return a time in a unit that suits it."""
     for unit, size in (("s", 1e6), ("ms", 1e3)):
         if micros >= size:
             return f"{micros / size:,.2f} {unit}"

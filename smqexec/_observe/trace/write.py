@@ -1,19 +1,29 @@
 """Write the events of schedulers to a trace file, while they happen.
 
 An observation adds a note of each event to a deque, which needs no lock.  Five times a second one thread
-makes lines of the notes (see ``encode``) and writes these.
+makes lines of the notes and writes these, in Chrome's trace event format, which Perfetto and chrome://tracing
+open: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU.
+
+The file is an array with one event a line; times are microseconds since the recording began.  A process is a
+queue, its threads are the workers; process 0 is the recording itself.  Its events are ``smqexec``, the first
+line: versions and machine; ``smqexec_alive``: the time, once a second while something runs; and
+``smqexec_end``, the last line if the recording was closed.  A task has a ``B`` with its facts and an ``E``
+with its outcome, or one ``i`` of cat dropped if it never ran.
 """
 
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import platform
 import sys
 import threading
 from collections import deque
+from functools import lru_cache
 from time import perf_counter, sleep
 from typing import Any, Self
+from weakref import ref
 
 from ..._calls.interrupts import LOGGER, uninterrupted
 from ..._core.queue_state import QueueState
@@ -21,14 +31,93 @@ from ..._core.state import State
 from ..._futures.names import label_of
 from ..._planner import dependencies_of
 from ..events import Observation, newcomers, number_of, numbers_of
-from .encode import Encoder, Note
 
 INTERVAL = 0.2  # seconds between two writes: a killed program loses so much
 # If more notes than BACKLOG are not written, each further note takes PAUSE seconds.
 BACKLOG, PAUSE = 50_000, 0.001
 
+#: An event: its kind, its time in seconds (None: before the recording began), the number and queue of its
+#: task, the numbers of its dependencies; and a name (submit), worker (start), index (item) or outcome (end).
+Note = tuple[str, float | None, int, Any, tuple[int, ...], Any]
+
 # The recordings whose files are open, by real path.  Each step on it is atomic.
 _recordings: dict[str, Recording] = {}
+
+_quoted = lru_cache(1 << 12)(json.dumps)
+
+
+class Encoder:
+    """Makes lines of the events of a trace that began at *began*, in the order in which they are added."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self.lines: list[str] = ["["]  # to be written next
+        # The place of each worker of each queue, as lines have it; of None: of the tasks that never ran.
+        self._places: dict[ref[QueueState], dict[int | str | None, str]] = {}
+        # The pending tasks, by number: the part of their lines that is known at the submit.  A dictionary of
+        # numbers and strings, which the garbage collector need not visit.
+        self._facts: dict[int, str] = {}
+        self._running: dict[int, str] = {}  # the places of the running tasks, by number
+        self._alive = began  # when the last ``smqexec_alive`` was added
+
+    def meta(self, name: str, pid: int = 0, tid: int = 0, /, **args: object) -> None:
+        event = {"ph": "M", "name": name, "pid": pid, "tid": tid, "args": args}
+        self.lines.append(json.dumps(event, separators=(",", ":")) + ",")
+
+    def add(self, note: Note) -> None:
+        """Add the line for an event, unless the submit of its task was interrupted, and so is not known."""
+        kind, time, number, queue, needs, detail = note
+        at = "null" if time is None else f"{(time - self._began) * 1e6:.3f}"
+        line = self.lines.append
+        place = self._running.get(number)
+        if kind == "submit":
+            if place is None:  # else the recording began in the middle of the submit
+                args = f'"number":{number},"submitted":{at},"dependencies":{[*needs]}'
+                self._facts[number] = f'"name":{_quoted(detail)},"args":{{{args}'
+        elif kind == "start":
+            facts = self._facts.pop(number, None)
+            if facts is not None:  # else the recording began at the start
+                place = self._running[number] = self._place(queue, detail)
+                line(f'{{"ph":"B",{place},"ts":{at},"cat":"task",{facts}}}}},')
+        elif kind == "end" and place is not None:
+            del self._running[number]
+            line(f'{{"ph":"E",{place},"ts":{at},"args":{{"number":{number},"outcome":"{detail}"}}}},')
+        elif kind == "end" and number in self._facts:  # the task never ran
+            facts, place = self._facts.pop(number), self._place(queue, None)
+            line(f'{{"ph":"i","s":"p",{place},"ts":{at},"cat":"dropped",{facts},"outcome":"{detail}"}}}},')
+        elif queue is None:
+            line(f'{{"ph":"i","s":"g","pid":0,"tid":0,"ts":{at},"cat":"scheduler","name":"{kind}"}},')
+        elif place is not None:
+            place, args = f'"s":"t",{place}', f'"number":{number},"item":{detail}'
+            line(f'{{"ph":"i",{place},"ts":{at},"cat":"item","name":"item {detail}","args":{{{args}}}}},')
+
+    def look(self, time: float) -> None:
+        """Add the time once a second while a task runs: it shows how long a program was alive that hung."""
+        if self._running and time - self._alive >= 1:
+            self._alive = time
+            self.meta("smqexec_alive", time=self._micros(time))
+
+    def finish(self, time: float) -> None:
+        self.meta("smqexec_end", time=self._micros(time))
+        self.lines[-1] = self.lines[-1].rstrip(",")
+        self.lines.append("]")
+
+    def _micros(self, time: float) -> float:
+        return round((time - self._began) * 1e6, 3)
+
+    def _place(self, queue: QueueState, worker: int | str | None) -> str:
+        """Return the place of *worker* of *queue*; add lines for them if they are new."""
+        key = ref(queue)
+        if key not in self._places:
+            pid = len(self._places) + 1
+            self._places[key] = {None: f'"pid":{pid},"tid":0'}
+            self.meta("process_name", pid, name=queue.name, slots=queue.width)
+        places = self._places[key]
+        if worker not in places:
+            pid, tid = [*self._places].index(key) + 1, len(places)
+            places[worker] = f'"pid":{pid},"tid":{tid}'
+            self.meta("thread_name", pid, tid, name=worker if isinstance(worker, str) else f"worker {tid}")
+        return places[worker]
 
 
 class Recording:
@@ -46,6 +135,9 @@ class Recording:
         # Guards the next two fields.  A thread that holds it may take the lock of a scheduler.
         self._lock = threading.Lock()
         self._encoder = Encoder(perf_counter())
+        version = sys.modules[__name__.partition(".")[0]].__version__  # no module here imports the front door
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        self._encoder.meta("smqexec", version=version, python=python, cores=os.cpu_count())
         self._observations: list[Observation] = []
         # Nothing more is recorded: `close` was called, or a write has failed.
         self._closing = threading.Event()
@@ -60,7 +152,14 @@ class Recording:
             if self._closing.is_set():
                 return
             if self._thread.ident is None:
-                self._begin()
+                if _recordings.setdefault(self._place, self) is not self:
+                    raise ValueError(f"{self.path} is being written by another recording")
+                try:
+                    self._thread.start()
+                except BaseException:
+                    del _recordings[self._place]
+                    raise
+                atexit.register(self.close)
             add = self._encoder.add
             self._observations.append(Observation(scheduler, self._note, with_queue=True))
             with scheduler.exclusive():
@@ -86,20 +185,6 @@ class Recording:
         notes.append((kind, time, number, queue, needs, detail))
         if len(notes) > BACKLOG:
             sleep(PAUSE)  # the thread that writes gets its turn
-
-    def _begin(self) -> None:
-        if _recordings.setdefault(self._place, self) is not self:
-            raise ValueError(f"{self.path} is being written by another recording")
-        version = sys.modules[__name__.partition(".")[0]].__version__  # no module here imports the front door
-        python = f"{platform.python_implementation()} {platform.python_version()}"
-        self._encoder.meta("smqexec", version=version, python=python, cores=os.cpu_count())
-        try:
-            self._thread.start()
-        except BaseException:
-            self._closing.set()
-            del _recordings[self._place]
-            raise
-        atexit.register(self.close)
 
     def _keep_writing(self) -> None:
         """Write until the recording is closed, or a write fails."""

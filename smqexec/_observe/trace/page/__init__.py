@@ -22,7 +22,7 @@ from typing import Any
 
 from ...text import printable
 from ..read import OUTCOMES, Record, Trace, busy
-from ..tables import Table, heading, summary
+from ..tables import heading, summary
 
 UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
 
@@ -37,7 +37,7 @@ def page(trace: Trace, title: str) -> str:
     return Template(part("page.html")).substitute(
         title=ascii_html(title),
         heading=ascii_html(heading(trace)),
-        tables="\n".join(line for each in summary(trace) for line in table(each)),
+        tables="\n".join(line for each in summary(trace) for line in table(*each)),
         digest=b64encode(sha256(program.encode()).digest()).decode(),
         style=part("page.css"),
         run=run.replace("<", r"\u003c"),
@@ -53,10 +53,10 @@ def ascii_html(text: str) -> str:
     return escape(text).encode("ascii", "xmlcharrefreplace").decode()
 
 
-def table(of: Table) -> Iterator[str]:
-    yield f"<table><caption>{of.caption}</caption>"
-    yield "<tr>" + "".join(f'<th scope="col">{head}</th>' for head in of.heads) + "</tr>"
-    for row in of.rows:
+def table(caption: str, heads: list[str], rows: list[list[str]]) -> Iterator[str]:
+    yield f"<table><caption>{caption}</caption>"
+    yield "<tr>" + "".join(f'<th scope="col">{head}</th>' for head in heads) + "</tr>"
+    for row in rows:
         yield "<tr>" + "".join(f"<td>{ascii_html(printable(cell))}</td>" for cell in row) + "</tr>"
     yield "</table>"
 
