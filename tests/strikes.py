@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import signal
 import sys
@@ -24,7 +25,7 @@ PACKAGE = str(Path(smqexec.__file__).parent)
 
 # Lines before which no signal can strike: before a block is entered, on the way out of one, and where
 # nothing is called.
-UNCALLED = ("with ", "try:", "except ", "pass", "while not over", "begun = ", "progress: ")
+UNCALLED = ("with ", "try:", "except ", "pass", "while not over", "begun = ", "progress: ", "ended: ")
 
 
 class Struck(BaseException):
@@ -101,11 +102,13 @@ class Strike:
     def within(self, call: Callable[[], object]) -> None:
         """Make *call*.  Whatever it raises is raised."""
         self._before = sys.gettrace()
+        gc.disable()  # it would call finalizers of ours, for queues of earlier steps
         self.begin()
         try:
             call()
         finally:
             sys.settrace(self._before)
+            gc.enable()
 
 
 def strike(

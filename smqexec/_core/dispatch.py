@@ -55,34 +55,29 @@ class Dispatcher:
                 else:
                     queue.name_worker(worker)
                 # After `resize` there may be too many workers: those that ask first leave.
-                retires = len(queue.workers) > queue.limit
-                if not retires:
-                    task = core.take(queue, worker)
-                    retires = task is None and not queue.keeps_idle
-                if retires:
-                    queue.leave(worker)
-                    queue.update_rules()
-                    core.wake(queue)  # a task may be ready for which *worker* was counted as on its way
-                elif task is None:
+                leaves = len(queue.workers) > queue.limit
+                if not leaves and (task := core.take(queue, worker)) is None:
                     queue.idle[worker] = None
                     queue.wakes_none = False
-                elif queue.has_rules:
-                    self.started(task)
-                # Read after the worker has entered `idle`.  So either this thread sees that the queue is
-                # ending, or the thread that ends the queue finds the worker in `idle`.
-                ends = task is None and queue.ending
-                if ends and not retires:
+                    # Read after the worker has entered `idle`.  So either this thread sees that the queue is
+                    # ending, or the thread that ends the queue finds the worker in `idle`.
+                    leaves = queue.ending or not queue.keeps_idle
+                if leaves:
                     queue.leave(worker)
-                    queue.wake_idle()  # they leave too
+                    core.wake(queue)  # a task may be ready for which *worker* was counted as on its way
+                    if queue.ending:
+                        queue.wake_idle()  # they leave too
+                elif task is not None and queue.has_rules:
+                    self.started(task)
                 # A pool ends with the last worker, also if `shutdown` of its queue was never called.
-                last = ends and not queue.workers
+                last = leaves and queue.ending and not queue.workers
                 starts = core.take_starts()
             if DEFERRED:
                 call_deferred()
             core.start_workers(starts)
             if last:
                 queue.pool.join(wait=False)
-            if task is not None or retires or ends:
+            if task is not None or leaves:
                 return task
             worker.wakes.get()
 
@@ -98,7 +93,6 @@ class Dispatcher:
             prefetch = queue.limit - queue.width if prefetch is None else prefetch
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
-            queue.wakes_none = False
             queue.pool.resize(queue.width)
             queue.update_rules()
             # Idle workers that are too many leave at once, others after their tasks.

@@ -229,7 +229,8 @@ class QueueState(PlannedQueue):
         self.pool.lose(self)
 
     def update_rules(self) -> None:
-        """Write `has_rules`.  The lock is held."""
+        """Write `has_rules`, and reset `wakes_none`.  The lock is held."""
+        self.wakes_none = False
         ruled = self.in_order or self.pending_limit is not None or len(self.workers) > self.limit
         self.has_rules = ruled or self.scheduler.stopped
 
@@ -243,10 +244,10 @@ class QueueState(PlannedQueue):
 
     def leave(self, worker: Worker) -> None:
         """Remove *worker*.  The lock is held."""
-        self.wakes_none = False
         del self.workers[worker]
         self.idle.pop(worker, None)
         self.coming.pop(worker, None)
+        self.update_rules()
         if worker.number:
             heappush(self._numbers, worker.number)
 

@@ -31,12 +31,10 @@ from .state import Ended, Starts, State
 UNDONE, OVER = "undone", "over"
 
 
-def withdraw(
-    core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any
-) -> None:
+def withdraw(core: State, progress: list[Any], queue: QueueState, task: Task[Any], ended: Any) -> None:
     """Cancel *task* of *queue*, unless a worker has started it, and repair the order and the workers.
 
-    If *locked*, the interrupted thread has the lock.  If *ended*, the task ended, but was not finished.
+    The interrupted thread has the lock.  *ended*: if the task has ended, it was not finished.
     """
     claim = object()
     progress.append(claim)
@@ -45,19 +43,14 @@ def withdraw(
     try:
         # An error of our own must not leave the interrupted thread waiting.
         with breakdown_on_error(core):
-            if locked:
-                try:
-                    # No worker has seen *task*: the lock was not released since it was added.
-                    undone = _undo(core, queue, task, True)
-                finally:
-                    progress.append(UNDONE)
-                    if core.lock._is_owned():  # by this thread: no other could start
-                        core.lock.release()
-            else:
-                with core.exclusive():
-                    undone = _undo(core, queue, task, ended)
-            core.start_workers(undone[0])
-            core.termination.finish(undone[1], None if task._serial else task)
+            try:
+                starts, all_ended = _undo(core, queue, task, ended)
+            finally:
+                progress.append(UNDONE)
+                if core.lock._is_owned():  # by this thread: no other could start
+                    core.lock.release()
+            core.start_workers(starts)
+            core.termination.finish(all_ended, None if task._serial else task)
     finally:
         progress.append(OVER)
 
@@ -90,7 +83,7 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[
         all_ended.append((task, None, queue))
     elif task._allocation is not None:
         # A worker has started *task*.  Its caller never gets it and can't `release` it: so it keeps no units.
-        core.tell_searches(core.allocating.release(task._allocation))
+        core.wake_for(core.allocating.release(task._allocation))
     # Relays that were added for *task* before *task* was added.
     for relay in list(core.relays):
         if type(relay) is Foreign and not relay._dependents:

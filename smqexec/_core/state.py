@@ -166,15 +166,9 @@ class State(Exclusive):
             queue = node._queue
             # A node that is not ready any more was taken at once by the worker that ended its dependency.
             if node._stage == READY and not queue.wakes_none:
-                if queue.searches:
-                    self.tell_searches([node])
+                for search in list(queue.searches) if queue.searches else ():
+                    search.freed(node)
                 self.wake(queue)
-
-    def tell_searches(self, freed: list[Any]) -> None:
-        """Tell waiting tasks, which may run *freed* nested, that these nodes became ready."""
-        for node in freed:
-            for search in list(node._queue.searches):
-                search.freed(node)
 
     def wake(self, queue: QueueState) -> None:
         """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held."""
@@ -229,10 +223,9 @@ class State(Exclusive):
                         start_new_thread(elsewhere, (self._start_failed, (queue, worker, error)))
                     else:
                         self._start_failed(queue, worker, error)
-                    if submitted is not None and submitted._stage == FAILED:
-                        outcome: Failure = submitted._outcome
-                        if outcome.exception is error:
-                            raise
+                    failed = submitted is not None and submitted._stage == FAILED
+                    if failed and submitted._outcome.exception is error:  # type: ignore[union-attr]
+                        raise
 
     def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
