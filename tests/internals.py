@@ -15,6 +15,7 @@ import planner_checks
 from smqexec import Queue, Scheduler
 
 # Modules whose names tests replace, and classes that tests use.
+from smqexec._core import blocking as blocking
 from smqexec._core import exclusive as exclusive
 from smqexec._core import process as process
 from smqexec._core import recovery as recovery

@@ -2,7 +2,9 @@
 
 The modules, each after those that it imports::
 
-    exclusive         the lock, and the ways to take it; calls that interrupt its holder; how a thread blocks
+    blocking          how a thread blocks, and asks after a while whether its wait can end
+    exclusive         the lock, and the ways to take it; calls that interrupt its holder
+    upward            what the core calls in the rooms above
     queue_state       records: a queue, its backend, workers and barriers; what the calling thread does
     state             what all parts of a scheduler share; which worker goes to a ready task
     dispatch          workers take tasks, end them with a value, become idle; stop and resume

@@ -1,4 +1,4 @@
-"""The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, but in hot paths.  Long waits.
+"""The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, but in hot paths.
 
 A signal handler or finalizer may interrupt the thread that holds the lock, perhaps in the middle of a change.
 A *reentrant* call, one that the handler makes, can't wait for the lock, as the thread goes on only when the
@@ -18,14 +18,11 @@ from threading import get_ident
 from typing import Any, Never
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
-from .._futures.deadlines import deadline, left
 
 REENTRANT = "a signal handler or finalizer interrupted the scheduler itself: make this call in another thread"
 
 # How often a thread asks for the lock before it blocks.
 SPINS = 20
-# Seconds between two questions of a waiting thread whether its wait can still end.  No thread watches others.
-PATIENCE = 5.0
 
 
 class Forked(RuntimeError):
@@ -47,6 +44,9 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
+        # The main thread waits for the lock in `Section`.  Meanwhile calls of handlers are deferred, as many
+        # signals would nest one handler in another.  Only the main thread reads and writes this field.
+        self.entering = False
         # Workers to start in their backends.  The thread that releases the lock takes them first: so the list
         # is empty while the lock is free.
         self.starts: list[Any] = []
@@ -95,7 +95,7 @@ class Exclusive:
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False."""
         try:
-            if not self.lock._is_owned():
+            if not self.lock._is_owned() and not (self.entering and get_ident() in MAIN):
                 return False
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
         except Forked:  # *call* would change tasks of the parent: it is never made
@@ -128,11 +128,19 @@ class Section:
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
-        if self._core.lock._is_owned():
+        core = self._core
+        if core.lock._is_owned():
             raise RuntimeError(REENTRANT)
         self._guard.__enter__()
         try:
-            self._core.lock.acquire()
+            if get_ident() not in MAIN:
+                core.lock.acquire()
+            else:
+                before, core.entering = core.entering, True
+                try:
+                    core.lock.acquire()
+                finally:
+                    core.entering = before
         except BaseException:  # raised by the handler of another signal than Ctrl-C
             self._guard.__exit__(None, None, None)
             raise
@@ -164,17 +172,3 @@ class Section:
             except BaseException:
                 self._perform()
                 raise
-
-
-def block(wait: Callable[[float], bool], timeout: float | None, warn: Callable[[], bool]) -> bool:
-    """Call *wait* with numbers of seconds until it returns True; return False after *timeout* seconds.
-
-    Call *warn* each `PATIENCE` seconds, until it returns True: it has logged that the wait may never end.
-    """
-    end, seconds, warned = deadline(timeout), timeout, False
-    while seconds is None or seconds > PATIENCE:
-        if wait(PATIENCE):
-            return True
-        seconds = left(end)
-        warned = warned or warn()
-    return wait(max(seconds, 0))

@@ -22,6 +22,7 @@ from weakref import ref
 
 from .._futures.task import Task
 from .._planner import Node, PlannedQueue
+from .upward import Limit, Search
 
 # Messages of `QueueState.refusal`, word for word those of the standard library.
 SHUT_DOWN = "cannot schedule new futures after shutdown"
@@ -36,8 +37,8 @@ SEARCH_LIMIT = 300
 
 # The searches of all waiting workers of the process, each a `Wait`: one may wait for tasks of several
 # schedulers.  Each is added and removed by its own thread; others iterate over a copy, under the lock of the
-# scheduler of a node, and call ``extend`` of each.
-searches: dict[Any, None] = {}
+# scheduler of a node.
+searches: dict[Search, None] = {}
 
 
 class Backend:
@@ -180,14 +181,14 @@ class QueueState(PlannedQueue):
         # A heap of the free numbers of slots.  The highest is the first number that no worker ever had.
         self._numbers = [1]
         # Searches of its workers that wait inside a task, and may run its tasks nested.  Each search adds and
-        # removes itself.  The core calls ``freed`` and ``ready_without_worker``.
-        self.searches: dict[Any, None] = {}
+        # removes itself.
+        self.searches: dict[Search, None] = {}
         # How many of its tasks have ended with a value, with an exception, and cancelled.
         self.done = self.failed = self.cancelled = 0
         # Its tasks start in the order of submission.  Constant once the queue is made, as the next two.
         self.in_order = False
-        # How many of its tasks may be pending, a `PendingLimit`; None: any number.
-        self.pending_limit: Any = None
+        # How many of its tasks may be pending; None: any number.
+        self.pending_limit: Limit | None = None
         # Its tasks run in copies of their submitters' contexts.
         self.copies_context = False
         # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.

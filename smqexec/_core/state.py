@@ -19,7 +19,7 @@ from __future__ import annotations
 from _thread import start_new_thread
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from .._calls.interrupts import LOGGER, elsewhere, uninterrupted
 from .._futures.at_end import AtEnd
@@ -29,6 +29,7 @@ from .._futures.task import Task
 from .._planner import READY, DependencyPlanner, Node
 from .exclusive import Exclusive, ForkedLock, breakdown_on_error
 from .queue_state import EXITING, SEARCH_LIMIT, STATES, QueueState, Worker
+from .upward import Allocates, Ends, EventSink
 
 # A task or item that has ended under the lock, the record of its waiters and callbacks, and its queue: after
 # the lock its call is released, and its waiters are woken.
@@ -44,9 +45,9 @@ class State(Exclusive):
     #: The interpreter is exiting.  Of all schedulers; written by the main thread.
     exiting = False
 
-    def __init__(self, order: str, stopped: bool, observers: Any) -> None:
+    def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
-        # An `Observers`; false while there are none.  Each change replaces the object, so a thread that reads
+        # The observers; false while there are none.  Each change replaces the object, so a thread that reads
         # it without the lock sees the observers of one moment.
         self.observers = observers
         # Which ready task is next.  Only `break_down` replaces it.
@@ -85,8 +86,8 @@ class State(Exclusive):
     admission: Any
     waiting: Any
     streams: Any
-    allocating: Any
-    ending: Any
+    allocating: Allocates
+    ending: Ends
     #: Return why a future has not ended, or None if it has.
     why_of: Callable[[PlannedFuture[Any]], str | None]
     #: Log why a wait may never end, and return True, if nothing can go on.
@@ -108,7 +109,7 @@ class State(Exclusive):
     def abandon(self) -> None:
         """Replace the lock by one that raises: this is a forked child, and the tasks are the parent's."""
         self.lock = ForkedLock()
-        self.observers = ()
+        self.observers = cast("EventSink", ())
 
     def running_tasks(self, queues: Iterable[QueueState] | None = None) -> list[Any]:
         """Return the running tasks of *queues*, or of all, also those that wait.  The lock is held."""

@@ -21,7 +21,7 @@ from typing import Any
 from .._calls.arguments import special
 from .._calls.callables import Within, name_of
 from .._calls.interrupts import interruptible, uninterrupted
-from .._core.exclusive import block
+from .._core.blocking import block
 from .._core.queue_state import CURRENT, QueueState
 from .._core.state import State
 from .._futures.future import new

@@ -22,7 +22,8 @@ from typing import Any
 from typing_extensions import override
 
 from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
-from .._core.exclusive import Section, block, breakdown_on_error
+from .._core.blocking import block
+from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker
 from .._core.state import State
 from .._futures.deadlines import deadline, left

@@ -20,7 +20,7 @@ from typing import Any, get_overloads
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import exclusive, idle_in, lock_of, pool_of, state_of, workers_of
+from internals import blocking, idle_in, lock_of, pool_of, state_of, workers_of
 from outcomes import Broken, Kept
 from threads import beside, collected, until, until_gone, without_collector
 
@@ -493,7 +493,7 @@ def test_shutdown_from_inside_a_task(make: Maker) -> None:
 def test_shutdown_with_a_stopped_scheduler_warns_once_and_waits(
     make: Maker, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    monkeypatch.setattr(exclusive, "PATIENCE", 0.01)
+    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
     queue = make(1, "held")
     queue.scheduler.stop()
     tasks = [queue.submit(int) for _ in range(3)]

@@ -5,6 +5,7 @@ A trace function calls what a handler would, at each line of ours in turn, in th
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -258,6 +259,36 @@ def test_cancel_under_contention_waits_for_the_lock() -> None:
         assert not any(each.done() for each in cancelling)
         release()
         assert all(each.result(DEADLINE) for each in cancelling)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
+def test_periodic_handler_while_another_thread_has_the_lock() -> None:
+    """One handler waits for the lock; those that interrupt it are put off, and do not nest."""
+    depths: list[int] = []
+    depth = 0
+    with planned(1) as (scheduler, queue):
+
+        def handle(*_: object) -> None:
+            nonlocal depth
+            depth += 1
+            depths.append(depth)
+            scheduler.stop()
+            scheduler.resume()
+            depth -= 1
+
+        before = signal.signal(signal.SIGALRM, handle)
+        timer = threading.Timer(0.3, hold(lock_of(scheduler)))
+        timer.start()
+        signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
+        try:
+            until(lambda: timer.finished.is_set() and len(depths) > 50)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        timer.join(DEADLINE)
+        assert max(depths) < 20
+        scheduler.resume()
+        assert queue.submit(int).result(DEADLINE) == 0
 
 
 def test_looks_that_need_no_lock() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import blocked_on, core_of, exclusive, lock_of, paused_in, searches_in, stall
+from internals import blocked_on, blocking, core_of, lock_of, paused_in, searches_in, stall
 from threads import beside, planned, until
 
 import smqexec
@@ -21,7 +21,7 @@ from smqexec import Queue, Resource, Scheduler, checkpoint, number_of_results
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exclusive, "PATIENCE", 0.01)
+    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
 
 
 def warning(caplog: pytest.LogCaptureFixture) -> str:
