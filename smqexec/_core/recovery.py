@@ -31,10 +31,12 @@ from .state import Ended, Starts, State
 UNDONE, OVER = "undone", "over"
 
 
-def withdraw(core: State, progress: list[Any], queue: QueueState, task: Task[Any], ended: Any) -> None:
+def withdraw(
+    core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any
+) -> None:
     """Cancel *task* of *queue*, unless a worker has started it, and repair the order and the workers.
 
-    The interrupted thread has the lock.  *ended*: if the task has ended, it was not finished.
+    If *locked*, the interrupted thread has the lock.  If *ended*, the task ended, but was not finished.
     """
     claim = object()
     progress.append(claim)
@@ -43,12 +45,17 @@ def withdraw(core: State, progress: list[Any], queue: QueueState, task: Task[Any
     try:
         # An error of our own must not leave the interrupted thread waiting.
         with breakdown_on_error(core):
-            try:
-                starts, all_ended = _undo(core, queue, task, ended)
-            finally:
-                progress.append(UNDONE)
-                if core.lock._is_owned():  # by this thread: no other could start
-                    core.lock.release()
+            if locked:
+                try:
+                    # No worker has seen *task*: the lock was not released since it was added.
+                    starts, all_ended = _undo(core, queue, task, True)
+                finally:
+                    progress.append(UNDONE)
+                    if core.lock._is_owned():  # by this thread: no other could start
+                        core.lock.release()
+            else:
+                with core.exclusive():
+                    starts, all_ended = _undo(core, queue, task, ended)
             core.start_workers(starts)
             core.termination.finish(all_ended, None if task._serial else task)
     finally:

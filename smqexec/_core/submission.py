@@ -109,15 +109,11 @@ class Submission:
             # may be left.  If a step of the loop is interrupted, the next round tries it again.
             progress: list[Any] = []
             begun = over = False
-            ended: Any = None
             while not over:
                 try:
-                    if ended is None:  # if the lock was not released since, no worker has seen *task*
-                        ended = lock._is_owned() or (special is not None and special.ended)
                     if not begun:
-                        if not lock._is_owned():
-                            lock.acquire()
-                        start_new_thread(elsewhere, (withdraw, (core, progress, queue, task, ended)))
+                        call = (core, progress, lock._is_owned(), queue, task, special and special.ended)
+                        start_new_thread(elsewhere, (withdraw, call))
                         begun = True
                     if UNDONE in progress and lock._is_owned():
                         lock.release()
@@ -127,7 +123,7 @@ class Submission:
                     pass
                 except RuntimeError:  # no thread can be started: this one withdraws, if its stack allows
                     begun = True
-                    withdraw(core, progress, queue, task, ended)
+                    withdraw(core, progress, lock._is_owned(), queue, task, special and special.ended)
             raise
         if special.refusal is not None:
             raise _anew(special.refusal)
