@@ -11,7 +11,6 @@ here locks or waits.  A task keeps *args* and a *form*, which says how the call 
     DIRECT      a tuple   fn(*args), with its result in place of each future
     a Template  ()        fn(*args, **kwargs), as the template's ``fill`` returns them
 
-Only the type of an argument decides whether it is searched: see ``kinds``, and ``containers`` for the search.
 Cost: a type lookup for each argument that is no container.  For a container, a copy and a type lookup for
 each of its items, and a microsecond or two for each item that is itself a container or a future.
 """
@@ -129,8 +128,7 @@ def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
 def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequence[Any], dict[str, Any]]:
     """Return the arguments of the call, whose dependencies are done, with results in place of futures.
 
-    *take* returns the value to put in place of a future; None: its result.  Raises what a failed dependency
-    raised, or the error of a container that can't be rebuilt, such as a set with an unhashable result.
+    *take* returns the value to put in place of a future; None: its result.
     """
     if form is None:
         return args, {}

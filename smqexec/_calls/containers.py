@@ -134,10 +134,7 @@ def _is_plain(parts: list[Any]) -> bool:
 
 
 def _copy(value: Any, kind: int) -> tuple[list[Any], dict[str, Any]]:
-    """Return the contents of the container *value*, and its attributes.
-
-    Of a mapping, and of the fields of a dataclass, the contents are keys and values in turn.
-    """
+    """Return the contents of *value*, keys and values (or fields and values) in turn, and its attributes."""
     if kind not in (DATACLASS, NAMED):
         # For all types but OrderedDict this is one call into C, which runs no Python code.  So the copy is of
         # one moment, even if other threads change the container.

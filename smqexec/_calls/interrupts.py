@@ -149,10 +149,7 @@ def keep(error: BaseException) -> bool:
 
 
 def call_deferred() -> None:
-    """Make the deferred calls of this thread, which has released a scheduler's lock.
-
-    If the thread still holds the lock of another scheduler, calls to that one are deferred again.
-    """
+    """Make the deferred calls of this thread, which has released a scheduler's lock."""
     with uninterrupted():
         for call in DEFERRED.pop(get_ident(), ()):
             try:
@@ -176,10 +173,7 @@ def make_room(frames: int) -> None:
 
 
 def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:  # pragma: no cover - not traced
-    """Call *call* in a new thread, which has a whole stack, and which Ctrl-C does not interrupt.
-
-    Called by way of `_thread.start_new_thread`: a caller may have too little stack to make a `Thread`.
-    """
+    """Call *call* in a new thread; called by `start_new_thread`, as there may be no stack for a `Thread`."""
     try:
         threading.Thread(target=call, args=args, name="smqexec-elsewhere", daemon=False).start()
     except RuntimeError:  # the process may have no more threads

@@ -45,10 +45,7 @@ class Item(PlannedFuture[R]):
 
     @classmethod
     def _of(cls, home: Home, source: Any, key: Any) -> Item[Any]:
-        """Return a pending item for the part *key* of *source*, a task of *home*.
-
-        It is a relay that depends on *source*.  The caller makes it one of the task's dependents.
-        """
+        """Return a pending item for the part *key* of *source*, a task of *home*; the caller links it."""
         item: Item[Any] = new(keeping(Item) if home.remote_values else cls)
         item._stage = WAITING
         item._missing = 2  # *source*, and the end by the owner
@@ -87,17 +84,16 @@ class Item(PlannedFuture[R]):
 
 
 class Stream:
-    """The published values of a generator task, and its pending items.
+    """The published values of a generator task, and its pending items: see ``streams``.
 
-    Only the worker of the task appends to `values`; nothing removes or replaces a value.  So any thread may
-    read a value below a length that it has seen, without the lock.  Requests add to `items` without the lock.
-    The scheduler's lock guards the rest until the task is done: items leave, the length becomes known.
+    Any thread may read a value below a length that it has seen, without the lock, and may add an item.  The
+    scheduler's lock guards the rest until the task is done: items leave, the length becomes known.
     """
 
     __slots__ = ("announced", "closed", "items", "length", "values")
 
     def __init__(self, announced: bool) -> None:
-        # The published values.  The task's result is a copy, which the user may change.
+        # The published values.  Only the worker of the task appends; nothing removes or replaces a value.
         self.values: list[Any] = []
         # The pending items by index, and the item for `LENGTH`.
         self.items: dict[Any, Item[Any]] = {}

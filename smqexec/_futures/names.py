@@ -1,7 +1,4 @@
-"""The names of tasks, counts in words, and the note in an exception that says which task raised it.
-
-A task keeps its name and number when it ends, so these functions work at any time, without the lock.
-"""
+"""The names of tasks, counts in words, and the note in an exception that says which task raised it."""
 
 from __future__ import annotations
 
@@ -41,13 +38,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def note(error: BaseException, task: Any, queue: str) -> None:
-    """Add a note to *error* that *task* raised it, unless *error* has such a note.
-
-    The caller masks Ctrl-C and does not hold the lock.  Cost: about 1 µs.
-    """
-    # Only the first task adds a note: its dependents fail with the same object, and a task may raise the
-    # exception of another once more.  An exception may refuse notes, as a frozen dataclass does, or its class
-    # may run user code that raises: the task has to end all the same.
+    """Add a note to *error* that *task* raised it, unless *error* has such a note.  Ctrl-C is masked."""
+    # Only the first task adds a note: others may fail with the same object.  An exception may refuse notes,
+    # as a frozen dataclass does, or its class may run user code that raises: the task has to end anyway.
     with suppress(BaseException):
         known = getattr(error, "__notes__", ())
         if not any(type(other) is str and other.startswith(_BEGINNING) for other in known):

@@ -72,18 +72,12 @@ class Kept:
 
 @cache
 def keeping(kind: Any) -> Any:
-    """Return a subclass of *kind*, `Task` or `Item`, with the same name, whose outcome may be `Kept`.
-
-    The worker's loop reads the outcome of an exact `Task` or `Item` directly.
-    """
+    """Return a subclass of *kind* whose outcome may be `Kept`; that of an exact *kind* is read directly."""
     return type(kind.__name__, (kind,), {"__slots__": (), "__module__": kind.__module__})
 
 
 def stand_in(future: Future[Any], takes: Any) -> Any:
-    """Return the argument for the done *future* in a call at an engine.
-
-    Return its `Remote` if ``takes(remote)``, else its value, fetched if an engine keeps it.
-    """
+    """Return the argument for a done *future* at an engine: its `Remote`, if ``takes(remote)``, or value."""
     outcome = getattr(future, "_outcome", None)
     if type(outcome) is Kept and takes(outcome.future):
         return outcome.future

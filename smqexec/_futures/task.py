@@ -4,9 +4,7 @@ The submitting thread writes the fields before the task is added.  The scheduler
 task is pending.  While it runs, its worker alone reads and releases the call (`_fn`, `_args`, `_form`).
 The thread that ends the task releases the rest of the call, but keeps its name.
 
-A generator task has a `Stream` from its start on, or from the first request for an item.  Threads read it
-without the lock: they look for the stream, then at the function, then for the stream again, as a worker
-makes the stream before it releases the function.
+A generator task has a `Stream` from its start on, or from the first request for an item.
 """
 
 from __future__ import annotations
@@ -64,8 +62,7 @@ class Task(PlannedFuture[R]):
 
     __slots__ = ("_args", "_fn", "_form")
 
-    # Options, in the instance's own dictionary, which a plain task does not have.  The submitting thread sets
-    # them before the task is added; the scheduler's lock guards them from then on.
+    # Options, in the instance's own dictionary, which a plain task does not have.
     _name: str | None = None  # in place of the function's name
     _engine: Any = None  # options for the engine of its queue, as a dict
     _barrier: Node | None = None  # in a queue with ``in_order``: done once this task has started
