@@ -242,22 +242,6 @@ threads_at_exit = pytest.mark.skipif(
 
 
 @forks
-def test_child_makes_queues_of_its_own() -> None:
-    outcome = run("""
-        queue = Queue(2)
-        queue.submit(int).result()
-        def child():
-            own = Queue(2)
-            say("child", own.submit(pow, 2, own.submit(pow, 2, 2)).result(DEADLINE))
-            own.submit(say, own.submit(at_exit, "at exit"))
-        say("code", in_child(child))
-        say("parent", queue.submit(pow, 2, 3).result(DEADLINE))
-    """)
-    assert outcome.lines == ["child 16", "at exit", "code 0", "parent 8"]
-    assert outcome.errors == ""
-
-
-@forks
 def test_child_cannot_use_an_inherited_queue() -> None:
     """Nor wait for room in it."""
     outcome = run("""
@@ -296,7 +280,7 @@ def test_child_cannot_use_an_inherited_queue() -> None:
 
 @forks
 def test_child_leaves_an_inherited_with_block_and_exits() -> None:
-    """Although the parent has pending tasks."""
+    """Although the parent has pending tasks; those of a queue of its own run to their end."""
     outcome = run("""
         gate = Gate()
         queue, stopped = Queue(2), Queue(1)
@@ -314,9 +298,12 @@ def test_child_leaves_an_inherited_with_block_and_exits() -> None:
             else:
                 limit(10)
         say("child" if pid == 0 else "parent")
+        own = Queue(2)
+        own.submit(say, own.submit(at_exit, f"exit {pid == 0}"))
     """)
-    assert outcome.lines[:2] == ["child", "code 0"]
-    assert sorted(outcome.lines[2:]) == ["parent", "x", "y"]
+    assert outcome.lines[:3] == ["child", "exit True", "code 0"]
+    assert outcome.lines[-1] == "exit False"
+    assert sorted(outcome.lines[3:-1]) == ["parent", "x", "y"]
     assert outcome.errors == ""
 
 
@@ -358,54 +345,34 @@ def test_fork_while_other_threads_hold_locks() -> None:
 
 
 @forks
-def test_fork_inside_a_task() -> None:
-    outcome = run("""
-        queue = Queue(1)
-        def task():
-            queue.scheduler.stop()
-            pid = os.fork()
-            if pid == 0:
-                limit(10)
-                smqexec.checkpoint()  # nothing may ever resume the scheduler there
-                with Queue(1) as own:
-                    say(own.submit(str, "child").result(DEADLINE))
-                say(error_of(queue.submit, int))
-                queue.shutdown()
-                os._exit(7)
-            queue.scheduler.resume()
-            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        say(queue.submit(task).result(DEADLINE))
-        say(queue.submit(str, "parent").result(DEADLINE))
-    """)
-    assert outcome.lines == ["child", FORKED, "7", "parent"]
-
-
-@forks
 @pytest.mark.parametrize("inline", [False, True])
-def test_fork_inside_a_task_whose_child_waits(inline: bool) -> None:
-    """It waits in no task of the parent, and begins no worker of the parent's inline queues."""
+def test_fork_inside_a_task(inline: bool) -> None:
+    """The child waits in no task of the parent, and begins no worker of the parent's inline queues."""
     outcome = run(f"""
         queue = Queue(1, inline={inline})
         def task():
             if {inline}:
                 Queue(queue.scheduler, inline=True).submit(say, "in the parent")
+            queue.scheduler.stop()
             pid = os.fork()
             if pid == 0:
                 limit(10)
-                own = Queue(1)
-                gate = Gate()
-                held = own.submit(gate, "child")
-                gate.wait_entered()
+                smqexec.checkpoint()  # nothing may ever resume the scheduler there
+                gate, held = occupy(Queue(1), "child")
                 threading.Timer(0.1, gate.open).start()
                 say(held.result(DEADLINE))
                 say(Queue(inline=True).submit(str, "inline").result(DEADLINE))
+                say(error_of(queue.submit, int))
+                queue.shutdown()
                 os._exit(7)
+            queue.scheduler.resume()
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         def outer():
             return queue.submit(task).result(DEADLINE)
         say(queue.submit(outer).result(DEADLINE))
+        say(queue.submit(str, "parent").result(DEADLINE))
     """)
-    assert outcome.lines == ["child", "inline", *(["in the parent"] if inline else []), "7"]
+    assert outcome.lines == ["child", "inline", FORKED, *(["in the parent"] if inline else []), "7", "parent"]
 
 
 @forks

@@ -26,7 +26,6 @@ from internals import (
     pool_of,
     searches_in,
     state_of,
-    states_of,
     termination,
     watchers_of,
 )
@@ -195,7 +194,8 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
         pending: list[Any] = []
 
         def refuse(*_: Any) -> None:
-            (ready,) = scheduler_ready(queue)
+            with lock_of(queue.scheduler):
+                (ready,) = [task for task in pending_in(queue.scheduler) if task._stage == READY]
             assert ready.cancel()
             gate.open()
             assert need.result(DEADLINE) == 7
@@ -207,12 +207,6 @@ def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_s
         assert waiter.result(DEADLINE) == 7
         assert pending[0].cancelled()
         healthy(queue, other)
-
-
-def scheduler_ready(queue: Queue) -> list[Any]:
-    with lock_of(queue.scheduler):
-        listed = order_of(queue.scheduler).order.listed(states_of(queue.scheduler))
-    return [node for node in listed if node._stage == READY]
 
 
 def test_thread_whose_worker_was_given_up_leaves_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
