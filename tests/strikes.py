@@ -9,7 +9,7 @@ import sys
 from _thread import interrupt_main
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import partial
 from inspect import CO_GENERATOR
@@ -19,7 +19,7 @@ from typing import Any
 from internals import add_to, core_of
 
 import smqexec
-from smqexec import Queue, settled
+from smqexec import Queue, Scheduler, settled
 
 PACKAGE = str(Path(smqexec.__file__).parent)
 
@@ -172,4 +172,25 @@ SUBMITS: dict[str, Callable[[Queue, Any, Any], object]] = {
     "foreign": lambda queue, held, outside: queue.submit(str, outside),
     "nested": lambda queue, held, outside: queue.submit(sum, [[held]]),
     "map": lambda queue, held, outside: submit_in(core_of(queue).submission.group(), queue, int),
+}
+
+# Of a scheduler, a queue, a task whose result has a first item, and a number of seconds.
+CALLS: dict[str, Callable[[Scheduler, Queue, Any, float], object]] = {
+    "submit": lambda scheduler, queue, task, seconds: queue.submit(int),
+    "submit dependent": lambda scheduler, queue, task, seconds: queue.submit(str, task),
+    "submit nested": lambda scheduler, queue, task, seconds: queue.submit(str, [[task]]),
+    "map": lambda scheduler, queue, task, seconds: list(queue.map(abs, [1, 2])),
+    "cancel": lambda scheduler, queue, task, seconds: queue.submit(str, task).cancel(),
+    "callback": lambda scheduler, queue, task, seconds: task.add_done_callback(str),
+    "exception": lambda scheduler, queue, task, seconds: task.exception(seconds),
+    "result": lambda scheduler, queue, task, seconds: task.result(seconds),
+    "wait": lambda scheduler, queue, task, seconds: wait([task], seconds),
+    "item": lambda scheduler, queue, task, seconds: task[0],
+    "promote": lambda scheduler, queue, task, seconds: task.promote(),
+    "wait for all": lambda scheduler, queue, task, seconds: scheduler.wait(seconds),
+    "stop": lambda scheduler, queue, task, seconds: scheduler.stop(),
+    "resume": lambda scheduler, queue, task, seconds: scheduler.resume(),
+    "max_workers": lambda scheduler, queue, task, seconds: setattr(queue, "max_workers", 2),
+    "why": lambda scheduler, queue, task, seconds: task.why(),
+    "graph": lambda scheduler, queue, task, seconds: (scheduler.graph(), scheduler.counts(), repr(task)),
 }

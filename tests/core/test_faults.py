@@ -30,6 +30,7 @@ from internals import (
     watchers_of,
 )
 from outcomes import Broken, fail, nothing
+from strikes import CALLS
 from threads import beside, planned, until
 
 from smqexec import (
@@ -614,29 +615,15 @@ def settle_down(call: Callable[[], object]) -> None:
         call()
 
 
-BOTTOM: dict[str, Callable[[Scheduler, Queue, Queue, Any], object]] = {
-    "submit": lambda scheduler, queue, other, task: other.submit(nothing),
-    "submit dependent": lambda scheduler, queue, other, task: other.submit(nothing, task, [task]),
-    "result": lambda scheduler, queue, other, task: task.result(DEADLINE),
-    "submit and result": lambda scheduler, queue, other, task: queue.submit(nothing).result(DEADLINE),
-    "exception": lambda scheduler, queue, other, task: task.exception(DEADLINE),
-    "wait": lambda scheduler, queue, other, task: wait([task], DEADLINE),
-    "callback": lambda scheduler, queue, other, task: task.add_done_callback(nothing),
-    "item": lambda scheduler, queue, other, task: task[0],
-    "cancel": lambda scheduler, queue, other, task: task.cancel(),
-    "promote": lambda scheduler, queue, other, task: task.promote(),
-    "map": lambda scheduler, queue, other, task: other.map(nothing, range(3)),
-    "stop": lambda scheduler, queue, other, task: scheduler.stop(),
-    "resume": lambda scheduler, queue, other, task: scheduler.resume(),
-    "counts": lambda scheduler, queue, other, task: (scheduler.counts(), repr(scheduler), repr(task)),
-    "checkpoint": lambda scheduler, queue, other, task: checkpoint(),
-    "wait for all": lambda scheduler, queue, other, task: scheduler.wait(DEADLINE),
-    "outside": lambda scheduler, queue, other, task: task.outside.set_result(1),
+MORE_CALLS: dict[str, Callable[[Queue, Any], object]] = {
+    "submit and result": lambda queue, task: queue.submit(nothing).result(DEADLINE),
+    "checkpoint": lambda queue, task: checkpoint(),
+    "outside": lambda queue, task: task.outside.set_result(1),
 }
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
-@pytest.mark.parametrize("act", BOTTOM)
+@pytest.mark.parametrize("act", [*CALLS, *MORE_CALLS])
 def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.LogCaptureFixture) -> None:
     """What runs out of frames raises, or not; nothing is left half done, and Python's limit is as before."""
     limit = sys.getrecursionlimit()
@@ -654,7 +641,10 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
             def bottom(frames: int = frames, task: Any = task, raised: Any = raised) -> None:
                 def call() -> None:
                     try:
-                        BOTTOM[act](scheduler, queue, other, task)
+                        if act in CALLS:
+                            CALLS[act](scheduler, other, task, DEADLINE)
+                        else:
+                            MORE_CALLS[act](queue, task)
                     except BaseException as error:
                         raised.append(type(error))
                         raise

@@ -26,7 +26,6 @@ from internals import (
     resting_in,
     state_of,
     states_of,
-    waiting,
     watchers_of,
 )
 from outcomes import add, fail
@@ -111,15 +110,12 @@ def test_stop_lets_running_tasks_finish() -> None:
         held = [queue.submit(gate.enter, 1), other.submit(gate.enter, 2)]
         later = queue.submit(add, held[0])
         gate.wait_entered(2)
-        scheduler.stop()
         stopping = beside(scheduler.stop, True)
         until(lambda: watchers_of(scheduler))
         assert not stopping.done()
         gate.open()
         stopping.result(DEADLINE)
         assert [task.done() for task in held] == [True, True]
-        scheduler.stop(wait=True)
-        assert later.running() is later.done() is False
         assert queue.counts() == {**NOTHING, "ready": 1, "done": 1}
         scheduler.resume()
         assert later.result(DEADLINE) == 2
@@ -208,25 +204,6 @@ def test_no_task_starts_while_stopped() -> None:
             scheduler.resume()
             assert scheduler.wait(DEADLINE)
         assert not early
-
-
-def test_resume_lets_a_waiting_task_run_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    block, blocks = waiting.block, threading.Event()
-
-    def noted_block(*args: Any) -> bool:
-        if scheduler.stopped:
-            blocks.set()
-        return block(*args)
-
-    monkeypatch.setattr(waiting, "block", noted_block)
-    with planned(1) as (scheduler, queue):
-
-        def wait_while_stopped() -> int:
-            scheduler.stop()
-            beside(lambda: blocks.wait(DEADLINE) and scheduler.resume())
-            return queue.submit(add, 1).result(DEADLINE)
-
-        assert queue.submit(wait_while_stopped).result(DEADLINE) == 2
 
 
 def test_resume_starts_threads_only_where_something_is_pending() -> None:
