@@ -87,6 +87,17 @@ def before(owner: Any, name: str, act: Callable[[], object]) -> None:
     setattr(owner, name, lambda *args: (act(), method(*args))[1])
 
 
+class Late(dict[Any, Any]):
+    """The items of a stream, in place of its own: *act* is called as an item is added, before it is there."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def setdefault(self, *item: Any) -> Any:
+        self.act()
+        return super().setdefault(*item)
+
+
 @number_of_results(lambda: 3)
 def listed() -> Any:
     return [0, 1, 2]

@@ -24,8 +24,7 @@ from smqexec._futures.items import LENGTH
 
 def test_dependents_start_with_their_item() -> None:
     with planned(2) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+        task = queue.submit(fed := Fed())
         dependents = [queue.submit(same, task[i]) for i in range(3)]
         both = queue.submit(sum, [task[0], task[2]])
         fed.give(10)
@@ -37,13 +36,6 @@ def test_dependents_start_with_their_item() -> None:
         assert not task.done()
         fed.give(END)
         assert task.result(DEADLINE) == [10, 11, 12]
-
-
-def test_result_is_the_list_of_all_values() -> None:
-    with planned(1) as (_, queue):
-        assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
-        assert queue.submit(count, 0).result(DEADLINE) == []
-        assert list(queue.map(count, range(3))) == [[], [0], [0, 1]]
 
 
 def test_changing_the_result_changes_no_item() -> None:
@@ -67,12 +59,7 @@ def test_changing_the_result_changes_no_item() -> None:
 def test_item_that_is_wanted_or_promoted_makes_its_generator_the_next_task() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         ran: list[str] = []
-
-        def steps(name: str) -> Iterator[int]:
-            ran.append(name)
-            yield 1
-
-        tasks = [queue.submit(steps, name) for name in "abcd"]
+        tasks = [queue.submit(lambda name=name: (yield ran.append(name))) for name in "abcd"]
         queue.submit(lambda _: ran.append("of b"), tasks[1][0])
         item = tasks[2][0]
         assert item.promote()
@@ -115,12 +102,14 @@ class Method:
 
 @pytest.mark.parametrize("fn", [count, partial(count), Method()])
 def test_what_is_a_generator_task(fn: Any) -> None:
+    """Its result is the list of all values."""
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(fn, 2)
-        items = task[0], task[1], task[2]
+        items = task[0:3]
         scheduler.resume()
         assert list(task) == task.result(DEADLINE) == [0, 1]
         assert [item.exception(DEADLINE) is None for item in items] == [True, True, False]
+        assert list(queue.map(fn, range(3))) == [[], [0], [0, 1]]
 
 
 @pytest.mark.parametrize("kind", [Countdown, Closing])
@@ -136,6 +125,7 @@ def test_iterator_class_with_a_number(kind: Any) -> None:
 
 
 def test_raw_function_gives_the_generator_itself() -> None:
+    """As does an ordinary function that returns one."""
     with planned(1) as (_, queue):
         task = queue.submit(Raw(count), 2)
         assert list(task.result(DEADLINE)) == [0, 1]
@@ -145,10 +135,6 @@ def test_raw_function_gives_the_generator_itself() -> None:
             assert next(generator) == 0
         with pytest.raises(TypeError, match="the first argument of submit must be callable"):
             queue.submit(Raw(1))
-
-
-def test_generator_of_another_function_is_an_ordinary_result() -> None:
-    with planned(1) as (_, queue):
         assert list(queue.submit(lambda: count(2)).result(DEADLINE)) == [0, 1]
         iterator = iter([1])
         assert queue.submit(Mock(return_value=iterator)).result(DEADLINE) is iterator
@@ -167,12 +153,16 @@ def test_yielded_future_is_a_value() -> None:
         assert not inner.done()
 
 
-def test_stop_iteration_inside_is_a_failure() -> None:
+@pytest.mark.parametrize("raised", [StopIteration(2), CancelledError("mine")], ids=type)
+def test_error_of_the_users_own_is_a_failure(raised: Exception) -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(Fed(1, StopIteration(2)))
+        task = queue.submit(Fed(1, raised))
         scheduler.resume()
         error = task.exception(DEADLINE)
-        assert (type(error), str(error)) == (RuntimeError, "generator raised StopIteration")
+        if isinstance(raised, StopIteration):
+            assert (type(error), str(error)) == (RuntimeError, "generator raised StopIteration")
+        else:
+            assert error is raised and not task.cancelled()
         assert (task[0].result(), task[1].exception()) == (1, error)
 
 
@@ -212,7 +202,7 @@ def test_what_looks_like_a_generator_function_and_returns_no_iterator(fn: Any) -
 def test_exception_after_some_values() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(fed := Fed("a", "b", Broken("third")))
-        items = [task[i] for i in range(4)]
+        items = task[0:4]
         heirs = [queue.submit(same, item) for item in items]
         full = queue.submit(same, task)
         scheduler.resume()
@@ -224,15 +214,12 @@ def test_exception_after_some_values() -> None:
         assert full.exception(DEADLINE) is error
         assert full.origin is task
         assert fed.closed == 1
-        values = []
-        with pytest.raises(Broken) as caught:
-            for value in task:
-                values.append(value)
-        assert values == ["a", "b"]
-        assert caught.value is error
-        for ask in (len, lambda task: task[-1]):
-            with pytest.raises(Broken):
+        values = iter(task)
+        assert [next(values), next(values)] == ["a", "b"]
+        for ask in (lambda _: next(values), len, lambda task: task[-1]):
+            with pytest.raises(Broken) as caught:
                 ask(task)
+            assert caught.value is error
 
 
 def test_traceback_of_a_generator_shows_the_users_frames_alone() -> None:
@@ -301,10 +288,6 @@ def test_generators_on_dependencies_that_give_nothing() -> None:
         assert fed.began == 0 and counter.asked == []
 
 
-def paused(scheduler: Any, n: int = 1) -> bool:
-    return len(paused_in(scheduler)) == n
-
-
 def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
     with feeding() as (scheduler, queue, fed, task):
         later = queue.submit(same, task[0])
@@ -316,7 +299,7 @@ def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
         assert not stopping.done()  # it has not come to a value
         fed.give("a", "b")
         stopping.result(DEADLINE)
-        assert paused(scheduler)
+        assert len(paused_in(scheduler)) == 1
         # The value before is there; it keeps its slot and thread, and nothing runs.
         assert task[0].result(DEADLINE) == "a"
         assert state(task, later, *beats) == [None] * 4
@@ -351,7 +334,7 @@ def test_cancelled_generator_is_closed_at_its_next_value(stopped: bool) -> None:
     with planned(2) as (scheduler, queue):
         fed = Fed("a", gate := Gate())
         task = queue.submit(fed)
-        items = [task[i] for i in range(3)]
+        items = task[0:3]
         heirs = [queue.submit(same, item) for item in items]
         full = queue.submit(same, task)
         assert heirs[0].result(DEADLINE) == "a"
@@ -361,27 +344,22 @@ def test_cancelled_generator_is_closed_at_its_next_value(stopped: bool) -> None:
             scheduler.stop()
             fed.give("b")
             scheduler.stop(wait=True)
-        assert not task.cancel()  # not yet
-        if not stopped:
-            assert not task.cancelled()
-            assert not task.cancel()
+            assert not task.cancel()  # not yet
+        else:
+            assert not task.cancel() and not task.cancelled() and not task.cancel()
             fed.give("b")
-        with pytest.raises(CancelledError):
-            task.result(DEADLINE)
-        assert task.cancelled()
-        assert task.cancel()
+        assert outcome(task) == "cancelled"
+        assert task.cancelled() and task.cancel()
         assert fed.closed == 1
         scheduler.resume()
-        assert [outcome(future) for future in (*items, *heirs, full)] == [
-            *["a", "b", "cancelled"] * 2, "cancelled"
-        ]  # fmt: skip
-        assert [outcome(task[i]) for i in range(3)] == ["a", "b", "cancelled"]
+        ends = ["a", "b", "cancelled"]
+        assert [outcome(future) for future in (*items, *heirs, full)] == [*ends * 2, "cancelled"]
+        assert [outcome(task[i]) for i in range(3)] == ends
         assert queue.counts()["cancelled"] == 3
-        found = []
+        values = iter(task)
+        assert [next(values), next(values)] == ends[:2]
         with pytest.raises(CancelledError):
-            for value in task:
-                found.append(value)
-        assert found == ["a", "b"]
+            next(values)
 
 
 def test_generator_that_ends_before_it_comes_to_a_value_is_not_cancelled() -> None:
@@ -391,13 +369,6 @@ def test_generator_that_ends_before_it_comes_to_a_value_is_not_cancelled() -> No
         assert not task.cancel()
         fed.give(END)
         assert task.result(DEADLINE) == ["a"]
-        assert not task.cancelled()
-
-
-def test_cancelled_error_of_the_users_own_is_a_failure() -> None:
-    with planned(1) as (_, queue):
-        task = queue.submit(Fed("a", CancelledError("mine")))
-        assert isinstance(task.exception(DEADLINE), CancelledError)
         assert not task.cancelled()
 
 
@@ -465,11 +436,6 @@ def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:
     assert not any(item.done() for item in items) and not task.done()
 
 
-def without_arguments(fed: Any, count: int) -> Any:
-    """A generator function that keeps no arguments itself."""
-    return number_of_results(lambda *_, **__: count)(lambda *_, **__: fed())
-
-
 @pytest.mark.parametrize("wrap", [lambda kept: kept, lambda kept: [kept]], ids=["direct", "inside"])
 def test_generator_task_releases_its_arguments_when_it_starts(wrap: Callable[[Any], Any]) -> None:
     """And its function at its end, with what is bound to that."""
@@ -478,9 +444,10 @@ def test_generator_task_releases_its_arguments_when_it_starts(wrap: Callable[[An
         made.set_result(Kept())
         gone = weakref.ref(made.result())
         fed = Fed("a")
-        task = queue.submit(without_arguments(fed, 2), wrap(made), name=wrap(made))
+        call = number_of_results(lambda *_, **__: 2)(lambda *_, fed=fed, **__: fed())  # it keeps no arguments
+        task = queue.submit(call, wrap(made), name=wrap(made))
         asking = beside(len, task)
-        del made
+        del made, call
         scheduler.resume()
         assert task[0].result(DEADLINE) == "a"
         assert asking.result(DEADLINE) == 2
@@ -525,9 +492,9 @@ def test_generator_task_that_gives_no_list_releases_all(end: str) -> None:
         until_gone(task_gone)
 
 
-@pytest.mark.parametrize("closes", [False, True], ids=["raises", "raises as it is closed"])
-def test_failed_generator_keeps_no_frame_of_ours(closes: bool) -> None:
-    """CPython 3.12 and 3.13 link the frame of a generator that has failed to the one that ran it."""
+@pytest.mark.parametrize("end", ["raises", "raises as it is closed", "its number raises"])
+def test_failed_generator_keeps_no_frame_of_ours(end: str) -> None:
+    """A frame in the traceback keeps its callers; on CPython 3.12 and 3.13 that of a generator does, too."""
     kept: list[Any] = []
 
     def film() -> Iterator[Kept]:
@@ -537,7 +504,7 @@ def test_failed_generator_keeps_no_frame_of_ours(closes: bool) -> None:
             while True:
                 yield frame
                 gate.enter()
-                if not closes:
+                if end == "raises":
                     break
         finally:
             del frame
@@ -545,16 +512,19 @@ def test_failed_generator_keeps_no_frame_of_ours(closes: bool) -> None:
 
     with without_collector(), planned(1) as (_, queue):
         gate = Gate()
-        task = queue.submit(film)
-        gate.wait_entered()
-        if closes:
-            task.cancel()
+        if end == "its number raises":
+            task = queue.submit(number_of_results(lambda: fail())(film))
+        else:
+            task = queue.submit(film)
+            gate.wait_entered()
+            if end == "raises as it is closed":
+                task.cancel()
         gate.open()
         error = task.exception(DEADLINE)
         queue.submit(int).result(DEADLINE)
         gone = weakref.ref(task)
         del task
-        until_gone(gone, kept[0])
+        until_gone(gone, *kept)
         assert isinstance(error, Broken)
 
 

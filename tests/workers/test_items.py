@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate
-from generating import END, Fed, announced, before, count, feeding, listed, same, state
+from generating import END, Fed, Late, announced, before, count, feeding, listed, same, state
 from internals import core_of, outside_of, stream_of, waiters_of
 from outcomes import Broken, Kept, fail, outcome
 from programs import forks, run
@@ -57,26 +57,22 @@ def test_item_is_a_full_future(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_cancelled_item_takes_only_its_dependents() -> None:
     with planned(2) as (_, queue):
-        fed = Fed()
-        task = queue.submit(fed)
+        task = queue.submit(fed := Fed())
         first, second = task[0], task[1]
         heirs = [queue.submit(same, item) for item in (first, second)]
         heir = queue.submit(same, heirs[0])
         told = queue.submit(Future.cancelled, settled(first))
-        assert first.cancel()
-        assert first.cancel()
+        assert first.cancel() and first.cancel()
         assert state(first, second, *heirs, heir) == ["cancelled", None, "cancelled", None, "cancelled"]
         assert told.result(DEADLINE)
-        # It can be asked for again.
-        again = task[0]
+        again = task[0]  # it can be asked for again
         assert again is not first
         fed.give(1, 2)
         assert (again.result(DEADLINE), heirs[1].result(DEADLINE)) == (1, 2)
         until(lambda: not stream_of(task).items)
         fed.give(END)
         assert task.result(DEADLINE) == [1, 2]
-        assert first.cancelled()
-        assert not again.cancel()
+        assert first.cancelled() and not again.cancel()
 
 
 def test_items_exist_when_asked_for() -> None:
@@ -93,26 +89,24 @@ def test_items_exist_when_asked_for() -> None:
         assert stream_of(task).items == {}
 
 
-def traced(make: Callable[[], object]) -> int:
-    gc.collect()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        made = make()
-        gc.collect()
-        return tracemalloc.get_traced_memory()[0] - before if made else 0
-    finally:
-        tracemalloc.stop()
-
-
 def test_memory_of_an_item() -> None:
     """All that it takes while pending, also what the generator and the planner keep of it."""
-    n = 2000
-    plain = traced(lambda: [Future() for _ in range(n)])
+
+    def traced(make: Callable[[int], object]) -> int:
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            made = [make(i) for i in range(2000)]
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0] - before if made else 0
+        finally:
+            tracemalloc.stop()
+
     with planned(1, stopped=True) as (_, queue):
-        task = queue.submit(count, n)
+        task = queue.submit(count, 2000)
         task[0]
-        assert traced(lambda: [task[i] for i in range(n)]) <= 0.3 * plain
+        assert traced(lambda i: task[i]) <= 0.3 * traced(lambda _: Future())
 
 
 def test_items_asked_for_before_during_and_after() -> None:
@@ -171,11 +165,8 @@ def test_keys_of_a_generator_task() -> None:
 
 
 def test_item_of_another_scheduler() -> None:
-    with planned(1) as (_, one), planned(1) as (_, two):
-        fed = Fed()
-        task = one.submit(fed)
-        late = two.submit(same, task[0])
-        lost = two.submit(same, task[1])
+    with feeding() as (_, _, fed, task), planned(1) as (_, two):
+        late, lost = (two.submit(same, item) for item in task[:2])
         told = two.submit(same, settled(task[2]))
         fed.give("a")
         assert late.result(DEADLINE) == "a"
@@ -217,40 +208,34 @@ def test_part_of_an_ordinary_result() -> None:
     """Any key will do, also one that has no hash: a slice before Python 3.12."""
     with planned(1, stopped=True) as (scheduler, queue):
         ran: list[int] = []
-
-        def make() -> dict[str, Any]:
-            ran.append(1)
-            return {"a": [1, 2], "b": Broken()}
-
-        task, listed = queue.submit(make), queue.submit(list, range(5))
+        task = queue.submit(lambda: ran.append(1) or {"a": [1, 2], "b": Broken()})
+        listed = queue.submit(list, range(5))
         one, missing, late = task["a"], task["c"], queue.submit(same, task["a"])
         part, beyond = listed[1:3], listed[9]
         assert (type(one), one.done(), one.cancelled()) == (Item, False, False)
         assert task["a"] is not one
         assert (queue.counts()["ready"], queue.counts()["waiting"]) == (2, 1)
         scheduler.resume()
-        assert late.result(DEADLINE) == [1, 2]
+        assert late.result(DEADLINE) == queue.submit(same, task["a"]).result(DEADLINE) == [1, 2]
         assert one.result(DEADLINE) is task.result()["a"]
         error = missing.exception(DEADLINE)
         assert isinstance(error, KeyError) and error.args == ("c",)
         assert missing.origin is missing
         assert task["b"].result() is task.result()["b"]  # an exception is a value like any other
         assert isinstance(task["c"].exception(), KeyError)
-        assert queue.submit(same, task["a"]).result(DEADLINE) == [1, 2]
         assert part.result(DEADLINE) == listed[1:3].result(DEADLINE) == [1, 2]
         assert isinstance(beyond.exception(DEADLINE), IndexError)
         assert scheduler.wait(DEADLINE)
-        assert ran == [1]
-        assert queue.counts()["done"] == 4
-
-
-class Leaving:
-    def __getitem__(self, key: int) -> None:
-        raise SystemExit(key)
+        assert ran == [1] and queue.counts()["done"] == 4
 
 
 def test_key_that_leaves() -> None:
     """The thread that ends the task goes on; a thread that asks for the key itself raises."""
+
+    class Leaving:
+        def __getitem__(self, key: int) -> None:
+            raise SystemExit(key)
+
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(Leaving)
         part = task[3]
@@ -280,38 +265,20 @@ def test_parts_of_tasks_that_give_none() -> None:
             late[0].result()
 
 
-def test_cancelled_part_takes_only_its_dependents(caplog: pytest.LogCaptureFixture) -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(dict, a=1)
-        part, other = task["a"], task["a"]
-        heir = queue.submit(same, part)
-        assert part.cancel()
-        assert heir.cancelled()
-        scheduler.resume()
-        assert other.result(DEADLINE) == 1
-        assert part.cancelled()
-        assert scheduler.wait(DEADLINE)
-        assert not caplog.records
-
-
-def test_ordinary_task_is_not_iterated() -> None:
-    with planned(1, stopped=True) as (scheduler, queue):
+@pytest.mark.parametrize("done", [False, True])
+def test_ordinary_task_is_not_iterated(done: bool) -> None:
+    with planned(1, stopped=not done) as (_, queue):
         task = queue.submit(list, "ab")
-
-        def refused() -> None:
-            with pytest.raises(TypeError, match=r"can be iterated; <Task .* is an ordinary task: use"):
-                iter(task)
-            with pytest.raises(TypeError, match="only a generator task can be iterated"):
-                aiter(task)
-            with pytest.raises(TypeError, match="only a generator task has a length"):
-                len(task)
-            with pytest.raises(TypeError, match="iterable"):
-                assert "a" in task
-
-        refused()
-        scheduler.resume()
-        task.result(DEADLINE)
-        refused()
+        if done:
+            task.result(DEADLINE)
+        with pytest.raises(TypeError, match=r"can be iterated; <Task .* is an ordinary task: use"):
+            iter(task)
+        with pytest.raises(TypeError, match="only a generator task can be iterated"):
+            aiter(task)
+        with pytest.raises(TypeError, match="only a generator task has a length"):
+            len(task)
+        with pytest.raises(TypeError, match="iterable"):
+            assert "a" in task
 
 
 @forks
@@ -350,7 +317,7 @@ def test_items_of_the_parents_tasks() -> None:
 def test_item_releases_its_task_when_done() -> None:
     with planned(1, stopped=True) as (scheduler, queue), without_collector():
         task = queue.submit(fed := Fed("a"))
-        items = [task[0], task[1], task[2]]
+        items = task[0:3]
         items[2].cancel()
         scheduler.resume()
         assert items[0].result(DEADLINE) == "a"
@@ -377,57 +344,22 @@ def test_part_releases_the_result() -> None:
         wait(parts, DEADLINE)
         parts += [task["a"], task["b"]]
         assert [type(part.exception(DEADLINE)) for part in parts] == [type(None), KeyError] * 2
-        gone = weakref.ref(task.result())
-        task_gone = weakref.ref(task)
+        gone = [weakref.ref(task.result()), weakref.ref(task)]
         del task
         queue.submit(same).result(DEADLINE)
-        until_gone(task_gone, gone)
+        until_gone(*gone)
         part_gone = weakref.ref(parts[1])
         del parts
         until_gone(part_gone)
         assert not outside_of(scheduler)
 
 
-def test_value_comes_while_its_item_is_entered() -> None:
-    """Values and items are added without the lock: a request looks for the value once more."""
-    with feeding() as (scheduler, _, fed, task):
-        until(lambda: fed.began)
-        stream = stream_of(task) or core_of(scheduler).streams.stream(task, False)
-
-        class Late(list[Any]):
-            """Value 0 comes between the first look at the length and the second."""
-
-            looks = 0
-
-            def __len__(self) -> int:
-                self.looks += 1
-                if self.looks == 2:
-                    self.append("late")
-                return super().__len__()
-
-        values, stream.values = stream.values, Late()
-        item = task[0]
-        assert item.done() and item.result() == "late"
-        assert not stream.items
-        stream.values = values
-        fed.give(END)
-        assert task.result(DEADLINE) == []
-
-
 @pytest.mark.parametrize("end", ["fails", "is cancelled", "returns"])
 def test_task_ends_before_the_item_of_a_value_that_came_meanwhile(end: str) -> None:
     """The value came as its item was entered, so that the request has to end the item."""
-    with planned(1) as (scheduler, queue):
-        gate, fed = Gate(), Fed()
-        task = queue.submit(fed)
-        until(lambda: fed.began)
+    with feeding() as (scheduler, _, fed, task):
         iter(task)
-
-        class Late(dict[Any, Any]):
-            def setdefault(self, *item: Any) -> Any:
-                fed.give("late", gate)
-                gate.wait_entered()
-                return super().setdefault(*item)
+        gate = Gate()
 
         def ended() -> None:
             if end == "is cancelled":
@@ -436,7 +368,7 @@ def test_task_ends_before_the_item_of_a_value_that_came_meanwhile(end: str) -> N
             gate.open()
             outcome(task)
 
-        stream_of(task).items = Late()
+        stream_of(task).items = Late(lambda: (fed.give("late", gate), gate.wait_entered()))
         before(core_of(scheduler).streams, "_end_late", ended)
         assert task[0].result(0) == "late"
         assert not stream_of(task).items
@@ -452,7 +384,8 @@ def test_item_is_cancelled_before_it_fails() -> None:
         assert isinstance(task[0].exception(0), IndexError)
 
 
-def test_part_that_was_cancelled_is_not_cut() -> None:
+def test_part_that_was_cancelled_is_not_cut(caplog: pytest.LogCaptureFixture) -> None:
+    """Before the end of its task, or by a callback of a part that comes first."""
     asked: list[str] = []
 
     class Result:
@@ -462,24 +395,16 @@ def test_part_that_was_cancelled_is_not_cut() -> None:
 
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(Result)
-        assert task["cancelled"].cancel()
-        wanted = task["wanted"]
+        part, wanted, other, last = (task[key] for key in ("cancelled", "wanted", "other", "wanted"))
+        heir = queue.submit(same, part)
+        wanted.add_done_callback(lambda _: other.cancel())
+        assert part.cancel() and heir.cancelled()
         scheduler.resume()
-        assert wanted.result(DEADLINE) == 1
-    assert asked == ["wanted"]
-
-
-def test_part_is_cancelled_before_it_is_cut() -> None:
-    """By a callback of another part, which comes first."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(dict, a=1)
-        cancelled: list[bool] = []
-        parts = [task["a"], task["b"], task["a"]]
-        parts[0].add_done_callback(lambda _: cancelled.append(parts[1].cancel()))
-        scheduler.resume()
-        assert parts[2].result(DEADLINE) == 1
-        assert cancelled == [True]
-        assert [part.cancelled() for part in parts] == [False, True, False]
+        assert wanted.result(DEADLINE) == last.result(DEADLINE) == 1
+        assert scheduler.wait(DEADLINE)
+        assert [each.cancelled() for each in (part, wanted, other, last)] == [True, False, True, False]
+    assert asked == ["wanted", "wanted"]
+    assert not caplog.records
 
 
 def test_pending_tasks_are_cancelled_before_a_part_is_cut() -> None:
@@ -552,13 +477,11 @@ def test_item_is_asked_for_where_the_task_has_just_turned_out_to_be_an_ordinary_
 def test_task_ends_while_something_of_it_is_asked_for(asked: str, end: str) -> None:
     """A part of its result; an item; whether it generates."""
     with planned(1, stopped=True) as (scheduler, queue):
-        if asked == "part":
-            task = queue.submit(fail if end == "fails" else list, [1])
-        elif asked == "item":
-            task = queue.submit(Fed(Broken() if end == "fails" else 1, END))
+        values = Broken() if end == "fails" else 1, END
+        whole = fail if end == "fails" else list
+        task = queue.submit({"item": Fed(*values), "stream": announced(1, values), "part": whole}[asked], [1])
+        if asked == "item":
             iter(task)
-        else:
-            task = queue.submit(announced(1, [Broken() if end == "fails" else 1, END]))
 
         def late() -> None:
             delattr(core_of(scheduler).streams, asked)  # once
@@ -584,16 +507,11 @@ def test_item_that_ctrl_c_left_without_its_value_ends_with_the_task() -> None:
         iter(task)
         streams, stream = core_of(scheduler).streams, stream_of(task)
 
-        class Late(dict[Any, Any]):
-            def setdefault(self, *item: Any) -> Any:
-                fed.give("a")
-                until(lambda: stream.values)
-                return super().setdefault(*item)
-
         def strike(*_: object) -> None:
             raise KeyboardInterrupt
 
-        stream.items, streams._end_late = Late(), strike
+        stream.items = Late(lambda: (fed.give("a"), until(lambda: stream.values)))
+        streams._end_late = strike
         with pytest.raises(KeyboardInterrupt):
             task[0]
         del streams._end_late

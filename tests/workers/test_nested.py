@@ -205,17 +205,6 @@ def test_two_queues_of_one_slot_wait_for_each_other(schedulers: int) -> None:
         assert nothing_is_left(scheduler, other)
 
 
-def test_waiting_task_runs_what_the_awaited_one_begins_to_wait_for() -> None:
-    """One slot each: the other queue's task begins to wait for this one's only when this one waits for it."""
-    with planned(1, 1) as (scheduler, one, two):
-        gate, second = begun(two, lambda: one.submit(str, 5).result() + "!")
-        first = one.submit(second.result)
-        searched(one)
-        gate.open()
-        assert first.result(DEADLINE) == "5!"
-        assert nothing_is_left(scheduler)
-
-
 def test_timeout_is_kept() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate, held = occupy(other)
@@ -298,29 +287,6 @@ def test_long_search_without_an_event(everything: bool, monkeypatch: pytest.Monk
             return bool(scheduler.wait(DEADLINE)) if everything else task.result(DEADLINE) is None
 
         assert queue.submit(program).result(DEADLINE)
-
-
-def test_search_that_goes_on_after_others_had_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waits, "SEARCH_LIMIT", 10)
-    with planned(1, 1) as (scheduler, queue, other):
-        gate, order = Gate(), []
-
-        def program() -> int:
-            held = other.submit(gate, 5)
-            queue.submit(order.append, "oldest")
-            tasks = [other.submit(abs, held)]
-            tasks += [queue.submit(abs, tasks[0]) for _ in range(40)]
-            sink = queue.submit(sum, tasks)
-            with pytest.raises(TimeoutError):
-                sink.result(0.001)
-            assert not order
-            until(lambda: scheduler.wait(0.001) or order)  # runs all that is ready, if it has the time
-            assert not sink.done()
-            gate.open()
-            return int(sink.result())
-
-        assert queue.submit(program).result(DEADLINE) == 41 * 5
-        assert order == ["oldest"]
 
 
 @pytest.mark.parametrize("first", ["the needed task is awaited", "the slot waits"])
@@ -792,17 +758,6 @@ def test_wait_for_any_of_several_is_part_of_no_cycle() -> None:
         searched(one)
         gate.open()
         assert task.result(DEADLINE) == 1
-
-
-def test_cycle_through_a_wait_for_all_that_began_before() -> None:
-    with planned(1, 1) as (_, one, two):
-        asks, awaited = begun(two, lambda: task.result())
-        task = one.submit(lambda: smqexec.wait([awaited]) and awaited.exception())
-        searched(one)
-        asks.open()
-        with pytest.raises(RuntimeError, match="which waits for it"):
-            awaited.result(DEADLINE)
-        assert task.result(DEADLINE) is awaited.exception()
 
 
 def test_search_follows_no_wait_of_a_task_in_which_the_awaited_one_is_nested() -> None:
@@ -1383,15 +1338,6 @@ def test_cancelling_a_graph_with_many_ways_looks_at_each_task_once(monkeypatch: 
         assert scheduler.counts()["cancelled"] == len(looked) == 20
 
 
-def test_cancel_with_dependencies_asks_what_runs() -> None:
-    with planned(1) as (_, queue):
-        gate, held = begun(queue, checkpoint)
-        assert queue.submit(str, held).cancel(dependencies=True)
-        gate.open()
-        with pytest.raises(CancelledError):
-            held.result(DEADLINE)
-
-
 def test_cancel_with_dependencies_of_another_scheduler() -> None:
     """Also one that ends meanwhile."""
     with planned(1, stopped=True) as (one, queue), planned(1, stopped=True) as (two, other):
@@ -1439,8 +1385,7 @@ def test_interrupt_cancels_what_was_submitted_meanwhile() -> None:
 def test_interrupted_block_cancels(whole: bool) -> None:
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
-    block: Any = scheduler if whole else queue
-    with pytest.raises(KeyboardInterrupt), block:
+    with pytest.raises(KeyboardInterrupt), scheduler if whole else queue:
         gate, held = begun(queue, partial(until, checkpoint))  # until it is asked
         gate.open()
         pending = queue.submit(int)

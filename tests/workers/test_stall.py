@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future
 from functools import partial
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, begun, occupy
 from internals import blocked_on, blocking, core_of, lock_of, paused_in, searches_in, stall
 from threads import beside, planned, until
 
@@ -90,43 +90,31 @@ def test_time_that_is_over_after_the_question(monkeypatch: pytest.MonkeyPatch) -
         assert not scheduler.wait(0.05)
 
 
-def test_task_that_waits_in_its_own_stopped_scheduler(caplog: pytest.LogCaptureFixture) -> None:
-    with planned(1) as (scheduler, queue):
-        gate = Gate()
-
-        def outer() -> Any:
-            gate.enter()
-            return queue.submit(abs, -3).result()
-
-        task = queue.submit(outer)
-        gate.wait_entered()
-        scheduler.stop()
-        gate.open()
-        assert "the scheduler is stopped" in warning(caplog)
-        waiting = beside(task.result)
-        assert "waits for abs" in warning(caplog)
-        scheduler.resume()
-        assert waiting.result(DEADLINE) == 3
+def stopping(scheduler: Scheduler, queue: Queue) -> Any:
+    """A task that stops its scheduler and then waits for another one."""
+    return queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
 
 
 def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with planned(1) as (scheduler, queue):
-        task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
-        warning(caplog)
+        task = stopping(scheduler, queue)
+        assert "the scheduler is stopped" in warning(caplog)
         (search,) = searches_in(queue)
         search.wake()
         until(search.wakes.empty)
         assert search.warned
+        waiting = beside(task.result)
+        assert "waits for abs" in warning(caplog)
         scheduler.resume()
-        assert task.result(DEADLINE) == 1
+        assert task.result(DEADLINE) == waiting.result(DEADLINE) == 1
     assert not caplog.records
 
 
 def test_task_that_has_something_to_look_at_can_go_on() -> None:
     with planned(1) as (scheduler, queue):
-        task = queue.submit(lambda: scheduler.stop() and queue.submit(abs, -1).result())
+        task = stopping(scheduler, queue)
         until(lambda: stall.stalled(core_of(scheduler)))
         (search,) = searches_in(queue)
         with lock_of(scheduler):
@@ -177,8 +165,8 @@ def test_one_of_two_awaited_schedulers_is_stalled(
 ) -> None:
     found = looks(monkeypatch)
     with planned(1, stopped=True) as (one, queue), planned(1) as (_, other):
-        gate = Gate()
-        waiting = beside(smqexec.wait, [queue.submit(int), gate.hold(other)])
+        gate, held = occupy(other)
+        waiting = beside(smqexec.wait, [queue.submit(int), held])
         until(lambda: found.count(False) > 2)
         assert not caplog.records
         one.resume()
@@ -230,9 +218,7 @@ def test_submit_for_room(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("end", ["wait", "shutdown", "block", "stop"])
 def test_wait_for_all(end: str, caplog: pytest.LogCaptureFixture) -> None:
     with planned(1) as (scheduler, queue):
-        gate = Gate()
-        task = queue.submit(lambda: gate.enter() or checkpoint())
-        gate.wait_entered()
+        gate, task = begun(queue, checkpoint)
         queue.submit(abs, -1)
         scheduler.stop()
         gate.open()
@@ -245,9 +231,9 @@ def test_wait_for_all(end: str, caplog: pytest.LogCaptureFixture) -> None:
             waiting = beside(calls.get(end, partial(scheduler.__exit__, None, None, None)))
             assert "held as the scheduler is stopped" in warning(caplog)
         scheduler.resume()
+        task.result(DEADLINE)
         if end != "stop":
             waiting.result(DEADLINE)
-        task.result(DEADLINE)
 
 
 def test_future_of_another_executor_is_told_at_the_end_alone(
@@ -322,38 +308,24 @@ def test_part_that_is_being_taken(monkeypatch: pytest.MonkeyPatch, caplog: pytes
 def test_cycle_through_any_of_several_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with planned(2) as (_, queue):
         cycle: list[Any] = []
-        gate = Gate()
-
-        def waits() -> bool:
-            gate.enter()
-            return bool(smqexec.wait(cycle, None, FIRST_COMPLETED).done)
-
-        cycle += [queue.submit(waits), queue.submit(waits)]
-        cycle.append(queue.submit(str, cycle[0]))
-        gate.wait_entered(2)
+        gate, first = begun(queue, lambda: bool(smqexec.wait(cycle, None, FIRST_COMPLETED).done))
+        cycle += [first, queue.submit(str, first)]
+        cycle.append(queue.submit(lambda: bool(smqexec.wait(cycle, None, FIRST_COMPLETED).done)))
         gate.open()
         until(lambda: len(caplog.records) >= 2)
         assert all("several futures" in record.getMessage() for record in caplog.records)
-        cycle[2].cancel()
-        assert [task.result(DEADLINE) for task in cycle[:2]] == [True, True]
+        cycle[1].cancel()
+        assert [task.result(DEADLINE) for task in cycle[::2]] == [True, True]
 
 
 def test_cycle_over_two_schedulers_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with planned(1) as (_, one), planned(1) as (_, two):
-        cycle: list[Any] = []
-        gate = Gate()
-
-        def waits() -> None:
-            gate.enter()
-            with pytest.raises(CancelledError):
-                cycle[0].result()
-
-        task = one.submit(waits)
-        cycle.append(two.submit(str, task))
+        gate, task = begun(one, lambda: cycle.exception())
+        cycle = two.submit(str, task)
         gate.open()
         assert "waiting: needs" in warning(caplog)
-        cycle[0].cancel()
-        task.result(DEADLINE)
+        cycle.cancel()
+        assert isinstance(task.exception(DEADLINE), CancelledError)
 
 
 # Exit
@@ -385,18 +357,13 @@ def test_exit_cancels_what_can_never_start(caplog: pytest.LogCaptureFixture) -> 
 
 def test_exit_waits_for_a_generator_without_end(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
-
-    def endless() -> Iterator[int]:
-        yield 0
-        gate.enter()
-
     with planned(1) as (scheduler, queue):
-        task = queue.submit(endless)
-        task[0].result(DEADLINE)
+        queue.submit(lambda: (yield gate.enter()))
+        gate.wait_entered()
         finished = finishing(scheduler)
         text = warning(caplog)
         assert text.startswith("the interpreter's exit waits for what may never end: ")
-        assert "endless#1: running" in text
+        assert "<lambda>#1: running" in text
         gate.open()
         finished.result(DEADLINE)
 
@@ -421,11 +388,8 @@ def test_exit_waits_for_a_task_that_waits_for_its_own_parts(
 ) -> None:
     """Nothing is pending that could be cancelled."""
     with planned(1) as (scheduler, queue):
-        parts: list[Any] = []
-        gate = Gate()
-        task = queue.submit(lambda: gate.enter() or smqexec.wait(parts, return_when=FIRST_COMPLETED))
-        gate.wait_entered()
-        parts += [task["x"], task["y"]]
+        gate, task = begun(queue, lambda: smqexec.wait(parts, return_when=FIRST_COMPLETED))
+        parts = [task["x"], task["y"]]
         found = looks(monkeypatch)
         finished = finishing(scheduler)
         gate.open()
@@ -433,35 +397,3 @@ def test_exit_waits_for_a_task_that_waits_for_its_own_parts(
         assert parts[0].cancel()
         finished.result(DEADLINE)
     assert not any("cancelling" in message for message in caplog.messages)
-
-
-def test_exit_says_nothing_of_a_task_that_takes_long(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    gate = Gate()
-    with planned(1) as (scheduler, queue):
-        gate.hold(queue)
-        found = looks(monkeypatch)
-        finished = finishing(scheduler)
-        until(lambda: len(found) > 2)
-        gate.open()
-        finished.result(DEADLINE)
-    assert not any(found) and not caplog.records
-
-
-def test_tasks_that_wait_for_each_other_through_any_of_several_at_exit(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """What they wait for is cancelled, so they end."""
-    with planned(1) as (scheduler, queue):
-        stuck: list[Any] = []
-        gate = Gate()
-        task = queue.submit(lambda: gate.enter() or smqexec.wait(stuck, return_when=FIRST_COMPLETED))
-        gate.wait_entered()
-        stuck += [queue.submit(abs, queue.submit(len, task)) for _ in range(2)]
-        gate.open()
-        finishing(scheduler).result(DEADLINE)
-        assert task.done()
-        until(lambda: any("cancelling" in record.getMessage() for record in caplog.records))
-        with pytest.raises(CancelledError):
-            stuck[0].result(DEADLINE)
