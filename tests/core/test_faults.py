@@ -7,7 +7,7 @@ import itertools
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures.thread import BrokenThreadPool
 from contextlib import suppress
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
+from generating import count
 from internals import (
     check_order,
     core_of,
@@ -24,13 +25,12 @@ from internals import (
     outside_of,
     pending_in,
     pool_of,
-    searches_in,
     state_of,
     termination,
     watchers_of,
 )
 from outcomes import Broken, fail, nothing
-from strikes import CALLS
+from strikes import CALLS, Struck
 from threads import beside, planned, until
 
 from smqexec import (
@@ -44,7 +44,7 @@ from smqexec import (
     settled,
 )
 from smqexec._calls.interrupts import make_room
-from smqexec._planner import READY, DependencyPlanner
+from smqexec._planner import DependencyPlanner
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
 
@@ -183,33 +183,6 @@ def test_submit_raises_no_error_that_its_task_did_not_end_with(monkeypatch: pyte
         healthy(queue, other)
 
 
-def test_task_that_waits_does_what_becomes_ready_while_another_thread_does_not_start(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A thread starts for a task that is then cancelled; only the waiting task can run the ready one."""
-    with planned(2, 1) as (_, queue, other):
-        gate, need = occupy(other, 7)
-        needed = queue.submit(abs, need)
-        waiter = queue.submit(lambda: needed.result(DEADLINE))
-        until(lambda: searches_in(queue))
-        pending: list[Any] = []
-
-        def refuse(*_: Any) -> None:
-            with lock_of(queue.scheduler):
-                (ready,) = [task for task in pending_in(queue.scheduler) if task._stage == READY]
-            assert ready.cancel()
-            gate.open()
-            assert need.result(DEADLINE) == 7
-            raise RuntimeError("can't start new thread")
-
-        monkeypatch.setattr(pool_of(queue), "submit", refuse)
-        pending.append(queue.submit(nothing))
-        monkeypatch.undo()
-        assert waiter.result(DEADLINE) == 7
-        assert pending[0].cancelled()
-        healthy(queue, other)
-
-
 def test_thread_whose_worker_was_given_up_leaves_at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     queue = Queue(1, initializer=gate.enter)
@@ -337,10 +310,7 @@ def test_hostile_function() -> None:
 
 
 class HostileError(Exception):
-    def refuse(self, *_: object) -> Any:
-        raise Broken("nobody may ask")
-
-    __eq__ = __hash__ = __repr__ = __str__ = __bool__ = __getattr__ = refuse  # type: ignore[assignment]
+    __eq__ = __hash__ = __repr__ = __str__ = __bool__ = __getattr__ = Hostile.refuse  # type: ignore[assignment]
 
 
 class Demanding(Exception):
@@ -367,11 +337,7 @@ class OwnTraceback(Exception):
         raise Broken("nobody may ask")
 
 
-class Own(BaseException):
-    pass
-
-
-ODD = [KeyboardInterrupt(), SystemExit(), GeneratorExit(), Own(), Frozen(), OwnTraceback(), HostileError()]
+ODD = [KeyboardInterrupt(), SystemExit(), GeneratorExit(), Struck(), Frozen(), OwnTraceback(), HostileError()]
 
 
 @pytest.mark.parametrize("error", [*ODD, Demanding(1, reason="x")], ids=lambda error: type(error).__name__)
@@ -438,13 +404,8 @@ ACTS: dict[str, Callable[[Queue, Any], object]] = {
 def test_callback(act: str, how: str) -> None:
     """With any act in any callback, the next callback is called and other tasks go on."""
     with planned(2, 1, stopped=True) as (scheduler, queue, other):
-        task: Any
-        if how in ("returned", "cancelled", "part"):
-            task = queue.submit(lambda: [1])
-        elif how in ("failed", "dropped"):
-            task = queue.submit(fail)
-        else:
-            task = queue.submit(yielding)
+        fn = {"failed": fail, "dropped": fail, "value": yielding, "missing": yielding}.get(how, lambda: [1])
+        task: Any = queue.submit(fn)
         watched = {
             "dropped": lambda: other.submit(nothing, task),
             "part": lambda: task[0],
@@ -567,28 +528,6 @@ def test_future_that_raises_where_it_is_asked(refused: str, when: str) -> None:
         healthy(queue)
 
 
-@pytest.mark.parametrize("error", [None, Broken("once")])
-def test_future_that_tells_again_while_it_is_asked_how_it_ended(
-    error: Exception | None, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Eager(Sloppy):
-        asked = False
-
-        def cancelled(self) -> bool:
-            if not self.asked:
-                self.asked = True
-                self._invoke_callbacks()  # type: ignore[attr-defined]
-            return super().cancelled()
-
-    with planned(1) as (_, queue):
-        future = Eager()
-        task = queue.submit(abs, future)
-        future.complete(error or 1)
-        assert task.exception(DEADLINE) is error
-        assert not caplog.records
-        healthy(queue)
-
-
 # Recursion
 
 
@@ -632,7 +571,6 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
             outside: Future[int] = Future()
             need = other.submit(lambda _: [1], outside)
             task = other.submit(lambda found: found, need)
-
             task.outside = outside  # a Future has room for it
             if act in ("result", "exception", "wait", "wait for all"):
                 outside.set_result(0)
@@ -743,9 +681,6 @@ def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
             futures.append(failed)
         return futures[-1]
 
-    def yielding() -> Iterator[int]:
-        yield from range(3)
-
     def nested() -> Any:
         return attempt(submit, abs, attempt(last, abs, -1)).result(SECOND)
 
@@ -759,7 +694,7 @@ def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
         attempt(submit, max, [first, held, outside])
         attempt(submit, fail, held)
         doomed = attempt(last, abs, attempt(submit, abs, outside))
-        film = attempt(submit, yielding)
+        film = attempt(submit, count, 3)
         items = [film[0], film[2]] if isinstance(film, Task) else []
         futures += items
         for item in items:
@@ -803,8 +738,8 @@ def test_fault_of_ours(
         calls = itertools.count(1)
 
         def struck(*args: Any, call: int = call, last: bool = last, calls: Any = calls) -> Any:
-            count = next(calls)
-            if count == call or (count > call and not last):
+            number = next(calls)
+            if number == call or (number > call and not last):
                 raise Internal
             return method(*args)
 
@@ -831,14 +766,10 @@ def test_fault_of_ours_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         waiting = beside(held.exception, DEADLINE)
         gate.wait_entered()
         running.wait_entered()
-        error = Internal()
-
-        def done(node: Any) -> Any:
-            raise error
-
-        monkeypatch.setattr(order_of(scheduler), "done", done)
+        monkeypatch.setattr(order_of(scheduler), "done", fail)
         gate.open()
-        assert waiting.result(DEADLINE) is error
+        error = waiting.result(DEADLINE)
+        assert isinstance(error, Broken)
         assert [task.exception(DEADLINE) for task in pending] == [error] * 4
         until(lambda: told)  # callbacks come after those who wait
         assert told == [pending[0]]
