@@ -11,79 +11,57 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import core_of, lock_of, order_of
-from strikes import strike
+from strikes import CALLS, each_step
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler
 from smqexec._calls.interrupts import DEFERRED
 
-# What is interrupted.
-CALLS: dict[str, Callable[[Any, Any, Any], object]] = {
-    "submit": lambda scheduler, queue, task: queue.submit(str, task),
-    "cancel": lambda scheduler, queue, task: queue.submit(int).cancel(),
-    "stop": lambda scheduler, queue, task: scheduler.stop(),
-    "promote": lambda scheduler, queue, task: task.promote(),
-    "counts": lambda scheduler, queue, task: scheduler.counts(),
-    "wider": lambda scheduler, queue, task: setattr(queue, "max_workers", 2),
-}
 
-
-def all_steps(call: Callable[[int], bool]) -> int:
-    """Make *call* with 1, 2, ... until it returns False; return how often."""
-    for step in range(1, 2000):
-        if not call(step):
-            return step
-    raise AssertionError("too many steps")
-
-
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", ["submit dependent", "cancel", "stop", "promote", "graph", "max_workers"])
 def test_stop_and_cancel_anywhere_in_a_call(name: str) -> None:
     """They return at once, and have taken place when the call that they interrupt has returned."""
-    held: list[int] = []
-
-    def interrupted(step: int) -> bool:
-        gate, told = Gate(), []
+    held: list[bool] = []
+    for step in each_step(10):
+        gate, told = Gate(), list[Any]()
         with planned(1) as (scheduler, queue):
             running = gate.hold(queue, 1)
             task, cancelled = queue.submit(str, running), queue.submit(str, running)
 
             def handle() -> None:
-                held.extend([step] * lock_of(scheduler)._is_owned())
+                held.append(lock_of(scheduler)._is_owned())
                 with pytest.raises(TimeoutError):
-                    cancelled.result(0)
-                repr(scheduler), repr(queue), repr(task), scheduler.counts()
-                cancelled.add_done_callback(told.append)
-                cancelled.cancel()
+                    cancelled.result(0)  # noqa: B023
+                repr(scheduler), repr(queue), repr(task), scheduler.counts()  # noqa: B023
+                cancelled.add_done_callback(told.append)  # noqa: B023
+                cancelled.cancel()  # noqa: B023
                 scheduler.stop()
 
-            struck = strike(step, lambda: CALLS[name](scheduler, queue, task), handle)
-            if struck:
+            step.strike(partial(CALLS[name], scheduler, queue, task, 1e-9), handle)
+            if step.struck:
                 assert scheduler.stopped
                 assert cancelled.cancelled()
                 assert told == [cancelled]
             gate.open()
             assert running.result(DEADLINE) == 1
-            assert not struck or not task.done()
+            assert not step.struck or not task.done()
             scheduler.resume()
             assert scheduler.wait(DEADLINE)
-        return struck
-
-    assert all_steps(interrupted) > 10
-    assert held
+    assert any(held)
     assert not DEFERRED
 
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_resume_and_shutdown_anywhere_in_a_submit(whole: bool) -> None:
-    def interrupted(step: int) -> bool:
+    for step in each_step(10):
         tasks: list[Any] = []
-        with planned(1, stopped=True) as (scheduler, queue):
-            other = Queue(scheduler, 1)
+        with planned(1, 1, stopped=True) as (scheduler, queue, other):
             pending, task = queue.submit(int), other.submit(int)
 
             def handle() -> None:
@@ -92,10 +70,10 @@ def test_resume_and_shutdown_anywhere_in_a_submit(whole: bool) -> None:
 
             def submit() -> None:
                 with suppress(RuntimeError):
-                    tasks.append(other.submit(int))
+                    tasks.append(other.submit(int))  # noqa: B023
 
-            struck = strike(step, submit, handle)
-            if struck:
+            step.strike(submit, handle)
+            if step.struck:
                 assert not scheduler.stopped
                 assert not lock_of(scheduler)._is_owned()
                 assert scheduler.wait(DEADLINE)
@@ -104,31 +82,24 @@ def test_resume_and_shutdown_anywhere_in_a_submit(whole: bool) -> None:
                     queue.submit(int)
                 if not whole:
                     assert [task.result(DEADLINE), *(task.result(DEADLINE) for task in tasks)] == [0, 0]
-        return struck
-
-    all_steps(interrupted)
 
 
 def test_submit_in_the_middle_of_a_call_is_refused_or_done() -> None:
-    refused: list[int] = []
-
-    def interrupted(step: int) -> bool:
+    refused: list[object] = []
+    for step in each_step(10):
         tasks: list[Any] = []
         with planned(1) as (scheduler, queue):
 
             def handle() -> None:
                 try:
-                    tasks.append(queue.submit(abs, -1))
+                    tasks.append(queue.submit(abs, -1))  # noqa: B023
                 except RuntimeError as error:
                     assert "interrupted the scheduler itself" in str(error)
-                    refused.append(step)
+                    refused.append(error)
 
-            struck = strike(step, lambda: tasks.append(queue.submit(abs, 1)), handle)
+            step.strike(lambda: tasks.append(queue.submit(abs, 1)), handle)  # noqa: B023
             assert [task.result(DEADLINE) for task in tasks] == [1] * len(tasks)
             assert scheduler.wait(DEADLINE)
-        return struck
-
-    all_steps(interrupted)
     assert refused
 
 
