@@ -15,28 +15,15 @@ import planner_checks
 from smqexec import Queue, Scheduler
 
 # Modules whose names tests replace, and classes that tests use.
-from smqexec._core import blocking as blocking
-from smqexec._core import exclusive as exclusive
-from smqexec._core import process as process
-from smqexec._core import recovery as recovery
-from smqexec._core import state as state
-from smqexec._core import submission as submission
-from smqexec._core import termination as termination
-from smqexec._core.exclusive import SPINS as SPINS
-from smqexec._core.queue_state import CURRENT as CURRENT
-from smqexec._core.queue_state import SEARCH_LIMIT as SEARCH_LIMIT
-from smqexec._core.queue_state import Worker as Worker
-from smqexec._core.queue_state import searches as searches
-from smqexec._engines import receivers as receivers
-from smqexec._futures import deadlines as deadlines
-from smqexec._futures.conditions import HELD as HELD
-from smqexec._observe import events as events
-from smqexec._workers import loop as loop
-from smqexec._workers import stall as stall
-from smqexec._workers import waiting as waiting
-from smqexec._workers import waits as waits
-from smqexec._workers.waits import Wait as Wait
-from smqexec._workers.waits import Waiter as Waiter
+from smqexec._core import blocking, exclusive, process, recovery, state, submission, termination  # noqa: F401
+from smqexec._core.exclusive import SPINS  # noqa: F401
+from smqexec._core.queue_state import SEARCH_LIMIT, Worker, searches  # noqa: F401
+from smqexec._engines import receivers  # noqa: F401
+from smqexec._futures import deadlines  # noqa: F401
+from smqexec._futures.conditions import HELD  # noqa: F401
+from smqexec._observe import events  # noqa: F401
+from smqexec._workers import loop, stall, waiting, waits  # noqa: F401
+from smqexec._workers.waits import Wait, Waiter  # noqa: F401
 
 # Of a scheduler.
 
@@ -48,7 +35,6 @@ def core_of(owner: Any) -> Any:
 
 
 def lock_of(owner: Any) -> Any:
-    """The scheduler's one lock."""
     return core_of(owner).lock
 
 
@@ -58,7 +44,6 @@ def order_of(scheduler: Any) -> Any:
 
 
 def states_of(scheduler: Any) -> Any:
-    """The records of all queues."""
     return core_of(scheduler).queues
 
 
@@ -103,7 +88,6 @@ def abandon(owner: Any) -> None:
 
 
 def state_of(queue: Any) -> Any:
-    """The record of the queue's slots, workers and counts."""
     return queue._state
 
 
@@ -113,12 +97,10 @@ def add_to(queue: Any, fn: Any, args: Any, kwargs: Any, group: Any) -> Any:
 
 
 def workers_of(queue: Any) -> Any:
-    """The queue's workers."""
     return state_of(queue).workers
 
 
 def idle_in(queue: Any) -> int:
-    """How many of the queue's workers are idle, and not woken."""
     return len(state_of(queue).idle)
 
 
@@ -128,7 +110,6 @@ def searches_in(queue: Any) -> Any:
 
 
 def pool_of(queue: Any) -> Any:
-    """The queue's backend."""
     return queue._state.pool
 
 
@@ -136,7 +117,6 @@ def pool_of(queue: Any) -> Any:
 
 
 def stream_of(task: Any) -> Any:
-    """The generator task's values and their items."""
     return task._stream
 
 
@@ -156,5 +136,4 @@ def waiters_of(task: Any) -> Any:
 
 
 def callbacks_of(task: Any) -> Any:
-    """The callbacks that the task's end will call."""
     return task._at_end.callbacks if task._at_end is not None else []

@@ -118,10 +118,7 @@ def strike(
     files: tuple[str, ...] = (PACKAGE,),
     **options: Any,
 ) -> str:
-    """Make *call*, and strike; return where, or "" if it took fewer steps.  See `Strike`.
-
-    A `Struck`, Ctrl-C or TimeoutError that *call* raises is expected.
-    """
+    """Make *call*, and strike; return where, or "" if it took fewer steps.  See `Strike`."""
     strike = Strike(step, *files, act=act, **options)
     with suppress(Struck, KeyboardInterrupt, TimeoutError):
         strike.within(call)
@@ -147,8 +144,7 @@ class Step:
 def each_step(least: int, first: int = 1) -> Iterator[Step]:
     """Yield a `Step` for each round of a test, later by one each time, until a call takes fewer steps.
 
-    Raises:
-        AssertionError: The first *least* steps were too many: nothing was struck.
+    A call that takes less than *least* steps fails the test: nothing was struck.
     """
     step = Step(first)
     while True:
