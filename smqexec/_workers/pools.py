@@ -12,7 +12,6 @@ workers, all but the innermost wait.
 
 from __future__ import annotations
 
-import logging
 import sys
 from _thread import start_new_thread
 from collections.abc import Callable
@@ -32,9 +31,8 @@ from .._calls.interrupts import elsewhere, headroom, unmasked
 from .._core.process import members
 from .._core.queue_state import CURRENT, Backend, QueueState, Worker
 from .._core.state import State
+from .._futures.future import LOGGER
 from .loop import work
-
-LOGGER = logging.getLogger("concurrent.futures")  # where users look for failing initializers
 
 _inlines = count()  # numbers in the names of inline queues; `next` is atomic
 
@@ -70,23 +68,19 @@ class ThreadPool(Backend, ThreadPoolExecutor):
 
     # The state of its queue; set once, by `in_threads`.  Weak: no cycle may delay its collection.
     queue: ref[QueueState]
-    # Of the base class, whose stubs leave it out: counts threads without a call.
-    _idle_semaphore: Any
+    _idle_semaphore: Any  # of the base class, whose stubs leave it out: counts threads without a call
 
     @property
     def threads(self) -> Any:
-        """The threads of the pool."""
         return set(members(self._threads))
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Start a thread for *worker*, or run it in a thread that has no call."""
         if (self._shutdown_lock.locked() or _global_shutdown_lock.locked()) and submitting(type(self)):
-            # A signal handler or a finalizer has interrupted this thread in `submit`, which holds the locks.
-            # Another thread can wait for them.
+            # A signal handler or finalizer has interrupted this thread in `submit`, which holds the locks.
             start_new_thread(elsewhere, (queue.scheduler.start_workers, ([(queue, worker)],)))
             return
-        # In an empty context: on free-threaded builds, from CPython 3.14 on, a thread inherits the context of
-        # the call that starts it, and a task must not see those context variables.
+        # In an empty context, which the thread inherits on free-threaded builds from CPython 3.14 on.
         Context().run(self.submit, work, queue, worker, queue.scheduler.dispatcher.begin)
 
     def join(self, wait: bool) -> None:
@@ -101,8 +95,8 @@ class ThreadPool(Backend, ThreadPoolExecutor):
     @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(False, cancel_futures=cancel_futures)
-        # A plain ThreadPoolExecutor is freed by its reference count, and its threads with it.  The pool of a
-        # queue is part of a cycle, so it must not keep threads that have ended.  No thread is added any more.
+        # The pool of a queue is part of a cycle, so it must not keep threads that have ended.  No thread is
+        # added any more.
         threads: list[Thread] = members(self._threads)
         self._threads: Any = WeakSet(threads)
         for thread in threads if wait else ():
@@ -110,9 +104,8 @@ class ThreadPool(Backend, ThreadPoolExecutor):
 
     @override
     def _adjust_thread_count(self) -> None:
-        # If no thread could be started for a worker, its call stays in the pool, and the next free thread
-        # takes it.  On CPython 3.11 that thread counts as idle although a second call waits for it, and the
-        # pool would start no thread for the worker after that.  So no thread counts as idle here.
+        # If no thread could be started for a worker, the next free thread takes its call.  On CPython 3.11
+        # that thread counts as idle although a second call waits for it.  So no thread counts as idle here.
         while self._idle_semaphore.acquire(blocking=False):
             pass
         super()._adjust_thread_count()

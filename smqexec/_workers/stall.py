@@ -39,10 +39,8 @@ def check_cycle(wait: Wait) -> None:
 
 
 def _cycle_of(wait: Wait) -> list[Any]:
-    """Return a path of needs from a future that *wait* awaits to the waiting task; [] if none.  Locked.
-
-    Cost: a step for each task around the waiting one, and for each node that needs one of these.
-    """
+    """Return a path of needs from a future that *wait* awaits to the waiting task; [] if none.  Locked."""
+    # Cost: a step for each task around the waiting one, and for each node that needs one of these.
     awaited = wait.awaited()
     # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
     held = wait.held or []
@@ -121,10 +119,7 @@ def _awaited(scheduler: State, endless: bool) -> list[Any] | None:
 
 
 def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
-    """Return True if *worker* waits or is paused; add the other schedulers that it waits for to *awaited*.
-
-    ELSEWHERE is added for a future of another executor.  The lock is held.
-    """
+    """Return True if *worker* waits or is paused; add other awaited schedulers to *awaited*.  Locked."""
     # A wait counts only if no nested task runs inside it.
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):

@@ -4,9 +4,8 @@ A thread outside of all tasks sleeps.  A worker that waits inside a task runs, n
 thread, the tasks of its queue that the awaited future needs, and sleeps while there are none.  So one slot is
 enough for tasks that wait for tasks, and two queues that wait for each other finish.
 
-All waits go through `wait_for`, but that of a thread outside of all tasks for one future: `_sleep`.  In the
-main thread Ctrl-C is masked meanwhile, except while the thread sleeps or calls user code: so Ctrl-C leaves no
-wait behind, and loses no task.
+In the main thread Ctrl-C is masked meanwhile, except while the thread sleeps or calls user code: so Ctrl-C
+leaves no wait behind, and loses no task.
 """
 
 from __future__ import annotations
@@ -51,9 +50,7 @@ class ConditionWait(Wait):
         super().__init__(set(), FIRST_COMPLETED)
         # Constant: the state of the awaited scheduler, which calls the condition under its lock; the queue
         # whose tasks have to end, None: of all; and what logs that nothing can go on.
-        self.core = core
-        self.queue = queue
-        self.log = log
+        self.core, self.queue, self.log = core, queue, log
         with core.exclusive():
             core.condition_waiters[self] = holds
             core.wake_condition_waiters()  # it may hold already
@@ -236,8 +233,6 @@ def _nest(worker: Worker, task: Task[Any]) -> None:
     finally:
         CURRENT.worker = outer
         with Section(worker.queue.scheduler):
-            # The entries of `waits` stay valid: the waits of the nested task have ended with it.
-            worker.task = worker.suspended.pop()
-            worker.queue.scheduler.wake_condition_waiters()  # the worker is blocked again, for `at_rest`
+            worker.task = worker.suspended.pop()  # `waits` stays valid: those of the nested task have ended
         if raises_limit:
             make_room(-FRAMES)

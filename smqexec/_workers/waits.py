@@ -43,7 +43,6 @@ class Waiter:
         self.wakes: SimpleQueue[None] = SimpleQueue()
 
     def wake(self) -> None:
-        """Wake the waiting thread.  Called by any thread."""
         self.wakes.put(None)
 
     def sleep(self, timeout: float) -> bool:
@@ -71,13 +70,11 @@ class Wait(Waiter):
         a task that lacks units           also to the tasks that hold the units, or waited for them before
         a running task                    to the futures that its thread awaits
 
-    It is suspended while the worker blocks or runs a nested task.  Events extend it: for example, a task that
-    was visited while it ran begins to wait.  Invariant: while there are no frames, `ready` has each needed
-    ready task of the worker's queue.
+    Events extend it: for example, a task that was visited while it ran begins to wait.  Invariant: while
+    there are no frames, `ready` has each needed ready task of the worker's queue.
     """
 
-    #: Of a `ConditionWait`: the state of the awaited scheduler.
-    core: Any = None
+    core: Any = None  #: of a `ConditionWait`: the state of the awaited scheduler
 
     def __init__(self, futures: set[Future[Any]], return_when: str) -> None:
         super().__init__()
@@ -117,14 +114,13 @@ class Wait(Waiter):
         self.scheduler: Any = workers[0].queue.scheduler if workers else None
         # By queue, the worker in whose slot a task of that queue runs nested.
         self.homes = {worker.queue: worker for worker in workers}
-        # The place, in the order of visits, of each visited node, and of each other queue of which a pending
-        # task was visited.  Nodes are weak references, as an ended node has a result; a dead reference equals
-        # no other.  An entry is added under the lock of the scheduler of the node or queue.
-        # First: events of an earlier search may still come; they read `seen` last.  So a place in the earlier
-        # `seen` never leads to an entry in the new `frames` or `ready`.
+        # The place, in the order of visits, of each visited node (by weak reference, as an ended node has a
+        # result), and of each other queue of which a pending task was visited.  Written under the lock of
+        # the node's or queue's scheduler; and before the next two fields, as events of an earlier search
+        # may still come, and read it last: so these write nothing into the new ones.
         self.seen: dict[Any, int] = {}
-        # The frames of the suspended search, the innermost last.  The waiting thread alone adds and removes
-        # these; but events add frames at the front, under any lock.
+        # The frames of the suspended search, the innermost last.  The waiting thread adds and removes these;
+        # events add frames at the front, under any lock.
         self.frames: deque[Frame] = deque([(self.futures(), None)])
         # A heap of ready tasks by their places.  Guarded by the lock of `scheduler`.
         self.ready: list[tuple[int, ref[Any]]] = []
@@ -156,7 +152,6 @@ class Wait(Waiter):
             yield futures.pop()
 
     def satisfied(self) -> bool:
-        """Return True if the wait is over."""
         if self.return_when == FIRST_COMPLETED:
             return bool(self.ended)
         return not self.pending or (self.failed and self.return_when == FIRST_EXCEPTION)
@@ -180,8 +175,8 @@ class Wait(Waiter):
             for queue in self.homes:
                 queue.searches[self] = None
                 queue.wakes_none = False
-            # A search that visits these workers later finds the wait in `waits`.  A search that has visited
-            # them gets the event.  Both are under this lock, so no search misses the wait.
+            # A search that visits these workers later finds the wait in `waits`; one that has visited them
+            # gets the event.  Both are under this lock, so none misses the wait.
             for worker in workers:
                 worker.waits.append((len(worker.suspended), self))
             needing = {*map(ref, self.held), *self.homes}
@@ -248,9 +243,8 @@ class Wait(Waiter):
         if node is None or node._stage != READY or node._stream is None:
             return True
         # A generator task of which an item was requested is left to a worker that is on its way: nested, it
-        # would end before this thread gets the item.
+        # would end before this thread gets the item.  But a worker of an inline queue may be long in coming.
         queue: QueueState = node._queue
-        # A worker of an inline queue may be due in a thread that is busy for long.
         return queue.inline or queue.ready > len(queue.coming)
 
     def take(self) -> Any:
@@ -324,7 +318,6 @@ class Wait(Waiter):
             self.frames.append((iter(listed_dependencies(node)), owner))
 
     def _follow(self, waits: Iterable[Wait]) -> None:
-        """Visit the futures that *waits* await next."""
         self.frames += [(wait.futures(), None) for wait in waits]
 
 
