@@ -1,14 +1,13 @@
 """The backend of a queue whose tasks run on an executor: processes, interpreters, a cluster.
 
-A worker of such a queue has no thread.  It advances in *steps*, each in the thread that causes it.  In
-`_advance` it takes a task and submits its call.  `_end`, which the callback of the call's future causes, ends
-the task; then the worker advances again, and leaves if no task is ready.  So at most ``max_workers +
-prefetch`` calls are at the executor, and without *prefetch* the executor's own order decides nothing.  No
+A worker of such a queue has no thread.  It goes in *steps*, each in the thread that causes it.  `_advance`
+takes a task and submits its call, or the worker leaves.  `_end`, caused by the callback of the call's future,
+ends the task, and `_advance` follows.  So at most ``max_workers + prefetch`` calls are at the executor.  No
 method of the executor is called while the scheduler's lock is held.
 
-Ends do not nest: an end inside a step of the same thread waits for that step.  So an executor that makes each
-call inside ``submit`` causes no recursion.  Starts do nest: so no slot is free while callbacks of an ended
-task run.  But while a worker takes its task, starts wait for the step: so calls arrive in order.
+A step that an end causes waits for the present step of the thread: so an executor that makes each call inside
+``submit`` causes no recursion.  A step that starts a worker is nested in the present step: so no slot is free
+while callbacks of an ended task run.  It waits only while a worker takes its task: so calls arrive in order.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, cast
 
 from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
@@ -76,17 +75,16 @@ class ExecutorBackend(Backend):
     keeps_idle = False
 
     def __init__(self, engine: Engine, kind: str, follows: bool) -> None:
-        # The engine, which makes the calls; None once no call can come.  Written by `join`.
+        # The engine; None once no call can come.
         self._engine: Any = engine
-        # The name of the executor's class; constant, as are the next two.
+        self.remote_values = engine.remote_values  # constant, as are the next two
+        # The name of the executor's class.
         self._kind = kind
         # The queue's number of prefetched calls follows ``engine.prefetch``.
         self._follows = follows
-        self.remote_values = engine.remote_values
         # The error of the executor, once the executor has ended; written by `_fail`.
         self._broken: BaseException | None = None
-        # The executor's future of each running task, for `cancel`.  Written by the steps of that task; each
-        # access is one atomic operation.
+        # The executor's future of each running task.  Written by the steps of that task, atomically.
         self._futures: dict[Task[Any], Future[Any]] = {}
 
     # For the core: see `Backend`.
@@ -250,21 +248,19 @@ class ExecutorBackend(Backend):
 
     def _complete(self, worker: Worker, value: Any) -> None:
         """Complete the task of *worker*; the worker may get the next task with that."""
-        queue, task = worker.queue, worker.task
-        assert task is not None
+        queue, task = worker.queue, cast("Task[Any]", worker.task)
         self._release(task)
         task._fn = name_of(task._fn)
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
-        # If the start of the next task lets another worker start, `_advance` has to take the task; the same
-        # holds if the engine says how many calls it wants, as this worker may be one too many.
+        # `_advance` has to take the task if its start lets another worker start, or if this worker may be one
+        # too many, as the engine says how many calls it wants.
         more = not queue.in_order and not self._follows
         queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
 
     def _fail(self, worker: Worker, error: BaseException, cancelled: bool, refused: bool) -> None:
         """Fail the task of *worker*; if the executor has ended, fail all pending tasks of the queue."""
-        queue, task = worker.queue, worker.task
-        assert task is not None
+        queue, task = worker.queue, cast("Task[Any]", worker.task)
         end: BaseException | None = None  # of the executor
         if refused:
             end = error if is_end(error) else None

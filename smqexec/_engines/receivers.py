@@ -2,9 +2,8 @@
 
 The executor's worker calls `stream` in place of the generator function.  `stream` gives each value to the
 `Receiver` of the task, which publishes it.  The generator computes the next value when `Receiver.take` has
-returned True, else it is closed.  So a stop or a cancellation acts between two values.  The call of a closed
-generator returns: its executor must not try it again.  When the call's future is done, all values are
-published, and the task ends as any other.
+returned True, else it is closed: so a stop or a cancellation acts between two values.  The call of a closed
+generator returns: its executor must not try it again.  When the call is done, all values are published.
 
 A worker in this interpreter calls the receiver itself.  Others connect to this process, which listens once
 such a call was pickled; both ends prove that they know the secret that came with the call.  If a worker
@@ -35,7 +34,7 @@ BEGUN_ANEW = (
 )
 
 class Address(Protocol):
-    """Where a worker finds the receiver: an argument of `stream`, so it can be pickled."""
+    """How a worker finds the receiver: an argument of `stream`, so it can be pickled."""
 
     def connect(self) -> Receiver | RemoteReceiver | None: ...
 
@@ -107,17 +106,14 @@ class RemoteReceiver:
 
 
 class Receiver:
-    """Publishes the values of the generator task that *worker* has.
-
-    One worker of the executor calls it, in any thread.  The callback of the call's future keeps it.
-    """
+    """Publishes the values of the generator task that *worker* has.  One thread calls it at a time."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker  # constant
-        #: The task; None once the call's future is done: the call may go on for a while if it was cancelled,
-        #: and its executor may keep the future.  Written by the backend.
+        #: The task; None once the call's future is done, as the executor may keep the future, and a cancelled
+        #: call may go on for a while.
         self.task: Any = worker.task
-        # Why the generator was closed.  Written by the thread that calls `take`.
+        # Why the generator was closed.  Written by `take`.
         self._error: BaseException | None = None
         #: Called when the call's future is done.  Set by the engine.
         self.on_end: Callable[[], object] = lambda: None
@@ -192,11 +188,7 @@ class LocalAddress(NamedTuple):
         return LocalAddress, (self.process, self.key, self.listener or listen(self.process))
 
     def connect(self) -> Receiver | RemoteReceiver | None:
-        """Return the receiver; None if it can't be reached from here.
-
-        Raises:
-            RuntimeError: Another worker has had this call.
-        """
+        """Return the receiver, or None; raise a RuntimeError if another worker has had this call."""
         # A forked process has a copy of the dictionary.
         receiver = _receivers.pop(self.key, None) if self.process == os.getpid() else None
         if receiver is not None:

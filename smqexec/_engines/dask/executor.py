@@ -35,18 +35,13 @@ from .transport import ClusterConnection, in_loop, pack, perform
 
 # The result of a future whose value was not fetched.
 _THERE: Any = object()
-
 # A call of more bytes is sent to a worker, not with Dask's graph: Dask's scheduler keeps the graph as long as
-# any value that was made from it.
-LARGE = 100_000
-# Dask drops a large call if its worker is lost.  This process sends the call again, so many times in all.
-SENDINGS = 3
-
-# Seconds of work to prefetch.  A worker that ends a call waits 12 ms for the next one on an idle machine, as
-# Dask's client sends every 10 ms, and several times as long on a busy one.
-PREFETCHED = 0.1
-# How many calls are prefetched at most.
-MOST = 64
+# any value that was made from it.  Dask drops such a call with its worker; then this process sends the call
+# again, so many times in all.
+LARGE, SENDINGS = 100_000, 3
+# Seconds of work to prefetch, and the most calls.  A worker waits at least 12 ms for the next call, as Dask's
+# client sends every 10 ms.
+PREFETCHED, MOST = 0.1, 64
 
 
 class CallLost(RuntimeError):
@@ -60,11 +55,8 @@ class BrokenCluster(BrokenExecutor):
 class ClusterFuture(Remote):
     """A call on the cluster: done when its value is there.
 
-    `result` fetches the value, once, and keeps it; nothing else does.  When the future is collected, the
-    cluster drops the value.
-
-    It can be an argument of a call on the same cluster, at any depth.  It may be used from any thread, but
-    the thread of the client's event loop can't fetch the value.
+    Only `result` fetches the value, once, and keeps it.  When the future is collected, the cluster drops the
+    value.  It can be an argument of a call on the same cluster, at any depth.  Any thread may use it.
     """
 
     #: Dask's own future of the call.  Replaced by `send`.
@@ -73,12 +65,10 @@ class ClusterFuture(Remote):
     def __init__(self, executor: DaskExecutor, call: Call) -> None:
         super().__init__()
         self.executor = executor  # constant
-        # The next three are written by `send`, and by `_end`, which Dask calls after that.
-        # The call, until it is done.
+        # The call, and a large one at a worker, until it is done; and how often it was sent.  Written by
+        # `send`, and by `_end`, which Dask calls after that.
         self._call: Call | None = call
-        # The large call at a worker, until the call is done.
         self._large: DaskFuture | None = None
-        # How often the call was sent.
         self._sendings = 0
         # Held while the value replaces `_THERE` as the result.
         self._fetching = threading.Lock()
@@ -92,10 +82,9 @@ class ClusterFuture(Remote):
 
     @override
     def cancel(self) -> bool:
-        """Ask the cluster not to make the call; return False, as a worker may be making it.
+        """Ask the cluster to cancel the call; return False, as the future is cancelled soon after.
 
-        If the cluster agrees, the future is cancelled soon after.  A call that runs goes on to its end, and
-        its value is thrown away.
+        A call that runs goes on to its end, and its value is thrown away.
         """
         if not self.done():
             self._asked = True
@@ -109,14 +98,14 @@ class ClusterFuture(Remote):
         """Return the value, which is fetched on the first request.
 
         Args:
-            timeout: Seconds to wait at most for the end of the call; None for no limit.  If the call has
-                ended, ``result(0)`` returns the value, however long the value is on its way.
+            timeout: Seconds to wait at most for the end of the call; None for no limit.  The value may take
+                longer on its way.
 
         Raises:
             BrokenCluster: The value was lost with the cluster, or the client closed.
             CallLost: The cluster has dropped the call, or its value.
             CancelledError: The call was cancelled.
-            TimeoutError: The call was not done in time.
+            TimeoutError: The call has not ended in time.
             RuntimeError: This is the thread of the client's event loop.
             BaseException: The call raised it.
         """
@@ -126,7 +115,7 @@ class ClusterFuture(Remote):
                 try:
                     self._result: Any = in_loop(self.executor.client, self.remote.result)
                 except (CancelledError, ConnectionError) as error:
-                    raise self._lost(error) from error
+                    raise self.executor.lost(error) from error
             return self._result
 
     def send(self) -> None:
@@ -166,14 +155,10 @@ class ClusterFuture(Remote):
                 with suppress(Exception):
                     self.send()
                     return
-            self.set_exception(self._lost(error))
+            self.set_exception(self.executor.lost(error))
         self.executor._ends.append(monotonic())
         self._call = self._large = None
         self._done_callbacks: list[Any] = []  # they refer to a queue
-
-    def _lost(self, error: BaseException) -> BaseException:
-        """Return the error of a call that Dask has cancelled unasked, with *error*."""
-        return CallLost(str(error)) if self.executor.client.status == "running" else self.executor.broken()
 
     def part(self, key: Any) -> ClusterFuture:
         """Return the future of ``result[key]``, which the cluster computes."""
@@ -186,9 +171,8 @@ class ClusterFuture(Remote):
 class DaskExecutor(Engine):
     """An executor that makes its calls on a Dask cluster.
 
-    For ``Queue(scheduler, executor=DaskExecutor(client))``: values go from call to call without coming to
-    this process.  Also an executor of its own.  Any thread may use it.  Neither the end of the executor nor
-    that of a queue closes the client.
+    For ``Queue(scheduler, executor=DaskExecutor(client))``; also an executor of its own.  Any thread may use
+    it.  Neither the end of the executor nor that of a queue closes the client.
 
     Args:
         client: A ``distributed.Client`` that is connected, and not asynchronous.
@@ -214,23 +198,18 @@ class DaskExecutor(Engine):
             )
         if client.status != "running":
             raise ValueError(f"{client!r} is not connected: its status is {client.status!r}")
-        self.client = client  # constant
-        # All other fields are written without a lock, by any thread.
+        self.client = client  # constant; any thread writes the other fields, without a lock
         # The calls at the cluster.
         self._pending: set[ClusterFuture] = set()
-        # `shutdown` was called.
-        self._shutdown = False
         # When the last calls ended.
         self._ends: deque[float] = deque(maxlen=MOST)
-        # The error of the cluster, once a call has found it lost: see ``executors.end_of``.
+        # For `end_of`: `shutdown` was called; the error of the cluster, once a call has found it lost.
+        self._shutdown = False
         self._broken: BrokenCluster | None = None
 
     @property
     def prefetch(self) -> int:  # type: ignore[override]
-        """The number of calls that may wait at busy workers: as many as ended in the last tenth of a second.
-
-        So 1 for calls of a second, whose order counts, and dozens for calls that take no time.
-        """
+        """How many calls may wait at busy workers: as many as ended within the last 0.1 s, and one more."""
         since = monotonic() - PREFETCHED
         return 1 + sum(end > since for end in self._ends.copy())
 
@@ -291,11 +270,13 @@ class DaskExecutor(Engine):
             yield
         except Exception as error:
             if self.client.status != "running":
-                raise self.broken() from error
+                raise self.lost(error) from error
             raise
 
-    def broken(self) -> BrokenCluster:
-        """Record that the cluster is gone, and return the error that says so."""
+    def lost(self, error: BaseException) -> BaseException:
+        """Return why Dask has cancelled a call with *error*; if the cluster is gone, record that."""
+        if self.client.status == "running":
+            return CallLost(str(error))
         lost = f"the connection to the cluster's scheduler was lost, or the client closed: {self.client!r}"
         self._broken = BrokenCluster(lost)
         return self._broken
