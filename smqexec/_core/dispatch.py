@@ -1,15 +1,10 @@
-"""Workers take tasks, end them, and become idle; tasks may start, or a stop holds them.
+"""When tasks start: workers take tasks, end them, and become idle; a stop holds all tasks that are pending.
 
 A worker gets a task in two ways.  `Dispatcher.begin` returns its first task, and the next one after the
 worker was idle.  `Dispatcher.complete`, the hot path of the package, ends the task that a worker has run, and
 returns its next task: in one hold of the lock, and mostly in one call of the planner.  `complete` has two
 tests for all that is not plain: the task has no record of waiters, callbacks and hooks (`AtEnd`), and the
-queue has no rules.
-
-A task that raised ends by `Termination.fail`, and its worker then calls `begin`.
-
-`State.stopped` is True while a stop holds.  `Dispatcher.resume` ends all stops; a stop for a block ends with
-its block.  After the last one all queues start tasks again.
+queue has no rules.  A task that raised ends by `Termination.fail`, and its worker then calls `begin`.
 """
 
 from __future__ import annotations
@@ -22,13 +17,13 @@ from typing import Any
 from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.at_end import AtEnd
 from .._futures.task import Task
-from .exclusive import Section, breakdown_on_error
+from .exclusive import Section
 from .queue_state import SEARCH_LIMIT, QueueState, Worker
 from .state import State
 
 
 class Dispatcher:
-    """How workers get tasks, and how tasks that returned a value end."""
+    """How workers get tasks, how tasks that returned a value end, and what holds tasks."""
 
     def __init__(self, core: State) -> None:
         self._core = core  # constant
@@ -36,16 +31,12 @@ class Dispatcher:
         self._stops: set[object] = {self} if core.stopped else set()
 
     def begin(self, queue: QueueState, worker: Worker) -> Task[Any] | None:
-        """Return a task for *worker*; None: the worker has left.
-
-        A worker with a thread of its own is idle until a task is ready; one without leaves.
-        """
+        """Return a task for *worker*, which is idle until one is ready; None: the worker has left."""
         core = self._core
         while True:
             task = None
             with core.lock:
-                # The worker may have been removed before it began: by `State._start_failed` or
-                # `leave_unbegun`.
+                # `State._start_failed` or `leave_unbegun` may have removed the worker before it began.
                 if worker not in queue.workers:
                     return None
                 queue.coming.pop(worker, None)
@@ -82,10 +73,7 @@ class Dispatcher:
             worker.wakes.get()
 
     def resize(self, queue: QueueState, workers: int | None = None, prefetch: int | None = None) -> None:
-        """Let *queue* run *workers* tasks, and *prefetch* more wait at its executor; None: as before.
-
-        More workers start at once; surplus workers leave as their tasks end.
-        """
+        """Let *queue* run *workers* tasks, and *prefetch* more wait at its executor; None: as before."""
         core = self._core
         if core.deferred(self.resize, queue, workers, prefetch):
             return
@@ -195,8 +183,8 @@ class Dispatcher:
         core = self._core
         if core.deferred(self.promote, task):
             return False
-        section, promoted = core.exclusive(), False
-        with breakdown_on_error(core), section:
+        promoted = False
+        with core.changing():
             promoted = core.planner.promote(task)
         return promoted
 

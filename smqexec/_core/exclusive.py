@@ -73,9 +73,8 @@ class Exclusive:
         """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
         # The lock is mostly held for a microsecond or two.  A thread that blocks at once gets the lock at its
         # release, but needs the interpreter lock to go on.  Meanwhile the next thread blocks too, and from
-        # then on each task costs a switch of threads: with 16 threads that submit, three times the cost.  The
-        # main thread alone blocks at once: if it spun, a submit while tasks run would cost almost twice as
-        # much on free-threaded CPython 3.13.
+        # then on each task costs a switch of threads: three times the cost with 16 threads.  The main thread
+        # blocks at once: spinning would almost double its submits on free-threaded CPython 3.13.
         if get_ident() not in MAIN:
             for _ in range(SPINS):
                 time.sleep(0)  # lets the holder go on
@@ -92,6 +91,16 @@ class Exclusive:
         headroom()  # raises RecursionError before anything has been changed
         return Section(self)
 
+    @contextmanager
+    def changing(self) -> Generator[Section]:
+        """Do what `exclusive` does; an error of our own in the block breaks the scheduler down."""
+        section = self.exclusive()
+        try:
+            with section:
+                yield section
+        except Exception as error:
+            self.break_down(error)
+
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False."""
         try:
@@ -105,10 +114,7 @@ class Exclusive:
 
 @contextmanager
 def breakdown_on_error(core: Exclusive, worker: Any = None, task: Any = None) -> Generator[None]:
-    """A block of our own code: an `Exception` in it ends here, and breaks the scheduler down.
-
-    *worker* and *task* are those of `break_down`.  Ctrl-C is no error of ours, and goes on.
-    """
+    """A block of our own code: an `Exception` in it, not Ctrl-C, ends here, and breaks the scheduler down."""
     try:
         yield
     except Exception as error:

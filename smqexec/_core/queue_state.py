@@ -5,9 +5,8 @@ started or woken, and has not looked for a task since), then *running* (`Worker.
 no ready task, and waits for an entry of `Worker.wakes`), then coming again.  It leaves when its queue ends,
 or has too many workers.  A worker without a thread of its own leaves in place of becoming idle.
 
-No wake is lost: a worker enters `QueueState.idle` under the same hold of the lock in which it found no ready
-task.  So the thread that makes a task ready finds the worker there.  No wake is harmful: a woken worker looks
-for a task by itself, and becomes idle again if there is none.
+No wake is lost: a worker enters `QueueState.idle` under the hold of the lock in which it found no ready task.
+So the thread that makes a task ready finds it there.  A woken worker looks for a task by itself.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
+from itertools import count
 from queue import SimpleQueue
 from typing import Any
 from weakref import ref
@@ -31,22 +30,17 @@ EXITING = "cannot schedule new futures after interpreter shutdown"
 # The fields of a `QueueState` that count its tasks.
 STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
-# Nodes that a search visits under one hold of the lock.  On the slowest machine tried that takes 0.1 ms:
-# 0.3 µs a node; or 0.5 ms, if each is taken over from an older search.
+# Nodes that a search visits under one hold of the lock.  On the slowest machine tried that takes 0.1 ms, or
+# 0.5 ms if each is taken over from an older search.
 SEARCH_LIMIT = 300
 
-# The searches of all waiting workers of the process, each a `Wait`: one may wait for tasks of several
-# schedulers.  Each is added and removed by its own thread; others iterate over a copy, under the lock of the
-# scheduler of a node.
+# The searches of all waiting workers of the process: one may wait for tasks of several schedulers.  Each is
+# added and removed by its own thread; others iterate over a copy.
 searches: dict[Search, None] = {}
 
 
 class Backend:
-    """What runs the workers of a queue.  The core decides which task is next, a backend where.
-
-    By default, tasks run in threads of this process.  No method is called under the scheduler's lock, except
-    `resize` and `lose`.
-    """
+    """What runs the workers of a queue.  Only `resize` and `lose` are called under the scheduler's lock."""
 
     #: Workers without a task become idle; else they leave.  Constant, as the next two.
     keeps_idle = True
@@ -82,7 +76,7 @@ class Backend:
 class Worker:
     """What runs tasks in a slot of a queue: a thread's loop, or calls at an executor."""
 
-    __slots__ = ("number", "queue", "suspended", "task", "thread", "waits", "wakes")
+    __slots__ = ("queue", "suspended", "task", "thread", "waits", "wakes")
 
     def __init__(self, queue: QueueState) -> None:
         # Constant.
@@ -100,8 +94,6 @@ class Worker:
         # None until the worker has asked for a task.  Then the identifier of its thread; or the name of its
         # slot, if it has no thread of its own.
         self.thread: int | str | None = None
-        # The number in the name of its slot; 0 if it has no such name.
-        self.number = 0
 
     def tasks(self) -> list[Task[Any]]:
         """Return all its running tasks, the outermost first."""
@@ -138,9 +130,8 @@ class Barrier(Node):
         task 1 <-- barrier 1 <-- task 2 <-- barrier 2 <-- task 3
                        ^------------------------'
 
-    The dispatcher ends it when its task starts.  If its task ends without a start, the planner counts that
-    as done.  So at most one task of the queue is ready.  To the planner's search this task depends on all
-    that the tasks before it depend on.
+    The dispatcher ends it when its task starts; the planner, if its task ends without a start.  So at most
+    one task of the queue is ready.  The search visits all that the tasks before need through it.
     """
 
     __slots__ = ()
@@ -148,16 +139,13 @@ class Barrier(Node):
 
 
 class QueueState(PlannedQueue):
-    """A queue: its slots, workers and counts.  The scheduler's lock guards all fields.
-
-    Tasks and workers refer to it, and not to the public `Queue`, which its user may lose.
-    """
+    """A queue, but for the public `Queue`, which its user may lose.  The scheduler's lock guards it."""
 
     # Slots are read faster than other fields.
     __slots__ = (
-        "_numbers", "barrier", "cancelled", "coming", "copies_context", "done",
-        "failed", "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "name", "owner",
-        "pending_limit", "pool", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
+        "barrier", "cancelled", "coming", "copies_context", "done", "failed", "has_rules", "idle", "in_order",
+        "inline", "keeps_idle", "limit", "name", "owner", "pending_limit", "pool", "refusal", "remote_values",
+        "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
     def __init__(self, scheduler: Any, pool: Backend, limit: int, name: str) -> None:
@@ -172,14 +160,12 @@ class QueueState(PlannedQueue):
         self.width = limit
         # How many workers it may have: `width`, and ``prefetch``.  After a `resize` it has more for a while.
         self.limit = limit
-        # All workers, in the order of their start.  `Wake.wake` adds a worker; `leave` removes it.
+        # All workers, in the order of their start.  `State.wake` adds a worker; `leave` removes it.
         self.workers: dict[Worker, None] = {}
         # Idle workers; the last one is woken first.
         self.idle: dict[Worker, None] = {}
         # Workers on their way to a task: so many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
-        # A heap of the free numbers of slots.  The highest is the first number that no worker ever had.
-        self._numbers = [1]
         # Searches of its workers that wait inside a task, and may run its tasks nested.  Each search adds and
         # removes itself.
         self.searches: dict[Search, None] = {}
@@ -237,11 +223,9 @@ class QueueState(PlannedQueue):
 
     def name_worker(self, worker: Worker) -> None:
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""
-        if not worker.number:
-            worker.number = heappop(self._numbers)
-            if not self._numbers:
-                heappush(self._numbers, worker.number + 1)
-            worker.thread = f"slot {worker.number}"
+        if worker.thread is None:
+            taken = {other.thread for other in self.workers}
+            worker.thread = next(name for name in map("slot {}".format, count(1)) if name not in taken)
 
     def leave(self, worker: Worker) -> None:
         """Remove *worker*.  The lock is held."""
@@ -249,8 +233,6 @@ class QueueState(PlannedQueue):
         self.idle.pop(worker, None)
         self.coming.pop(worker, None)
         self.update_rules()
-        if worker.number:
-            heappush(self._numbers, worker.number)
 
     def leave_unbegun(self) -> None:
         """Remove the workers that have not begun: `Dispatcher.begin` sends them away.  The lock is held."""

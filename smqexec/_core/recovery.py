@@ -63,10 +63,7 @@ def withdraw(
 
 
 def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[Starts, list[Ended]]:
-    """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread.
-
-    Return the workers to start, and what has ended.
-    """
+    """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
     if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
         task._home, task._stage = None, NEW
     # From these `rebuild` finds all pending nodes; *task* may be half added.
@@ -81,7 +78,7 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[
     core.starts.clear()  # they have left
     all_ended: list[Ended] = []
     if WAITING <= task._stage < RUNNING:
-        all_ended += core.termination.drop(task, None)
+        core.termination.drop(task, None, all_ended)
         queue.cancelled -= 1  # *task* does not count as submitted
     elif task._stage == NEW or ended:
         # *task* was never added; or it ended at once, as a dependency has failed.

@@ -1,17 +1,13 @@
 """The state that all parts of one scheduler share, and which worker goes to a ready task.
 
-The parts (`Dispatcher`, `Submission`, `Termination`, and those of the rooms above) keep no state of a task or
-queue.  Each decides under `State.lock`, and acts after it: it stores outcomes, then states, and then wakes
-waiters.  While the lock is held no user code runs.  Nor is an object of the user's released, as its finalizer
-would be user code.
+The parts keep no state of a task or queue.  Each decides under `State.lock`, and acts after it: it stores
+outcomes, then states, and then wakes waiters.  While the lock is held no user code runs, and no object of the
+user's is released, as its finalizer would be user code.
 
 Each ready task needs a worker on its way (`QueueState.coming`).  If fewer workers are on their way than tasks
 are ready, an idle worker is woken; without one, a new worker is started, if the queue may have more.
 Otherwise the task waits for the next worker that completes its task, or runs nested in a task that waits.  So
 a backend never gets more workers than it has slots, and its own order never decides anything.
-
-A woken worker looks for a task by itself, and takes the task that goes first by then.  So a thread that
-Ctrl-C interrupts as it wakes a worker loses no task (see ``recovery``).
 """
 
 from __future__ import annotations
@@ -27,12 +23,11 @@ from .._futures.future import FAILED, Failure, PlannedFuture
 from .._futures.names import counted
 from .._futures.task import Task
 from .._planner import READY, DependencyPlanner, Node
-from .exclusive import Exclusive, ForkedLock, breakdown_on_error
+from .exclusive import Exclusive, ForkedLock
 from .queue_state import EXITING, SEARCH_LIMIT, STATES, QueueState, Worker
 from .upward import Allocates, Ends, EventSink
 
-# A task or item that has ended under the lock, the record of its waiters and callbacks, and its queue: after
-# the lock its call is released, and its waiters are woken.
+# A task or item that has ended under the lock, the record of its waiters and callbacks, and its queue.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
 
 # Workers to start in their backends.
@@ -148,10 +143,7 @@ class State(Exclusive):
     # How workers take ready tasks, and how they are woken or started for them.
 
     def take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
-        """Start the ready task of *queue* that goes first and return it; return None if there is none.
-
-        If *brief*, also None if one slice of the search does not find it.
-        """
+        """Start the task of *queue* that goes first; None if there is none, or *brief* search finds none."""
         task: Any = None
         while queue.ready and not self.stopped:
             task = self.take_next(queue, SEARCH_LIMIT)
@@ -206,12 +198,7 @@ class State(Exclusive):
                 self.wake(queue)
 
     def start_workers(self, starts: Starts, submitted: Task[Any] | None = None) -> None:
-        """Start workers in their backends.  The lock is not held.
-
-        Raises:
-            Exception: The worker for *submitted* could not be started, and its queue has no other: so
-                *submitted* failed with the exception.
-        """
+        """Start workers in their backends; raise an exception of that if *submitted* failed with it."""
         if not starts:
             return
         # Ctrl-C in between would leave a worker that fills a slot and never runs.
@@ -231,8 +218,8 @@ class State(Exclusive):
     def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
         # A RecursionError of this line goes to the submitter, and `withdraw` removes the worker.
-        section, helpless = self.exclusive(), False
-        with breakdown_on_error(self), section:
+        helpless = False
+        with self.changing():
             # The pool may have begun the worker before it raised: then the worker stays.  If the pool begins
             # the worker later, in another thread, `begin` returns None.
             if worker not in queue.workers or worker.thread is not None:

@@ -36,8 +36,8 @@ class Special:
 
     __slots__ = ("ended", "foreign", "refusal", "starts")
 
-    def __init__(self) -> None:
-        self.starts: Starts = []
+    def __init__(self, starts: Starts | None = None) -> None:
+        self.starts = starts or []
         self.ended: list[Ended] = []
         # Why the queue takes no task.
         self.refusal: BaseException | None = None
@@ -85,10 +85,8 @@ class Submission:
             if not lock.acquire(False):
                 core.spin_and_lock()
             if form is not None:
-                if form is ONE and args._home is queue and not core.unfinished_drops:
-                    nodes = args  # as `_plain` returns it: this saves the call
-                else:
-                    nodes = self._plain(queue, task, args, form)
+                # *args*: as `_plain` returns it.  This saves the call.
+                nodes = args if form is ONE and args._home is queue else self._plain(queue, task, args, form)
             if queue.refusal is not None or nodes is _NOT_PLAIN:
                 special = self._add_special(queue, task, group)
             else:
@@ -96,8 +94,7 @@ class Submission:
                 if not queue.wakes_none:
                     core.wake(queue)
                     if core.starts:
-                        special = Special()
-                        special.starts = core.take_starts()
+                        special = Special(core.take_starts())
             lock.release()
             if DEFERRED:
                 call_deferred()
@@ -151,13 +148,9 @@ class Submission:
                 relay.future_done(future)
 
     def _plain(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> Any:
-        """Return the dependencies of a plain task, in the form of the planner's `add`; else `_NOT_PLAIN`.
-
-        The lock is held.
-        """
-        if form is ALL and not self._core.unfinished_drops:
-            # A future that has ended has no home: this saves the test of its stage.  A drop in several slices
-            # clears the homes last, hence `unfinished_drops`.
+        """Return the dependencies of a plain task, as the planner's `add` takes them; or `_NOT_PLAIN`."""
+        if form is ALL:
+            # A future that has ended has no home: this saves the test of its stage.
             for future in args:
                 if future._home is not queue:
                     break
@@ -184,22 +177,16 @@ class Submission:
                 return _NOT_PLAIN
         return nodes if len(nodes) > 1 else nodes[0] if nodes else None
 
-    def _refuse(self, queue: QueueState, task: Task[Any], refusal: BaseException) -> Special:
-        """Refuse *task*.  The lock is held."""
-        special = Special()
-        special.refusal = refusal
-        # Observers may have been told of the task: so it ends, as cancelled.
-        task._home = None
-        task._end(None)
-        special.ended.append((task, None, queue))
-        return special
-
     def _add_special(self, queue: QueueState, task: Task[Any], group: Group | None) -> Special:
         """Add a task with dependencies of any kind, and whatever else is special; or refuse it.  Locked."""
+        core, special = self._core, Special()
         if queue.refusal is not None:
-            return self._refuse(queue, task, queue.refusal)
-        core = self._core
-        special = Special()
+            special.refusal = queue.refusal
+            # Observers may have been told of the task: so it ends, as cancelled.
+            task._home = None
+            task._end(None)
+            special.ended.append((task, None, queue))
+            return special
         nodes, failed = self._needed(dependencies(task._args, task._form), special.foreign)
         # The barrier is the first dependency: so the search visits earlier tasks before other dependencies.
         barrier = queue.barrier
@@ -211,18 +198,16 @@ class Submission:
         else:
             # The task was added first: so it counts, and ends by the normal path with its hooks and barrier.
             with uninterrupted():
-                special.ended = core.termination.drop(task, failure_from(failed))
+                core.termination.drop(task, failure_from(failed), special.ended)
         special.starts = core.take_starts()
         return special
 
     def _needed(
         self, found: Sequence[tuple[Any, bool]], foreign: list[tuple[Foreign, Any]]
     ) -> tuple[list[Any], PlannedFuture[Any] | None]:
-        """Add the relays for the dependencies *found*, and extend *foreign* by these.  The lock is held.
+        """Return what a task with the dependencies *found* waits for, and the first of them that has failed.
 
-        Returns:
-            The nodes that a task with these dependencies waits for, in order; and the first dependency that
-            has failed or was cancelled, so that the task has to end at once.
+        Add the relays for them; extend *foreign* by these.  The lock is held.
         """
         core: Any = self._core  # the front door makes it an `Owner`, by the parts that it adds
         nodes: list[Any] = []
@@ -247,10 +232,7 @@ class Submission:
         return nodes, failed
 
     def _apply_rules(self, queue: QueueState, task: Task[Any], before: list[Any]) -> None:
-        """Apply the rules of *queue* and the resources to *task*, which was just added.  The lock is held.
-
-        *before* has the pending barrier of the task that was submitted before *task*.
-        """
+        """Apply the rules of *queue* to *task*, which was added after the barrier in *before*.  Locked."""
         core = self._core
         if queue.pending_limit is not None:
             queue.pending_limit.use(task)

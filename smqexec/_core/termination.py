@@ -3,9 +3,8 @@
 `Termination.drop` ends a node and all its dependents under the lock, and lists what ended.  `finish` does the
 rest after the lock: it releases the calls, wakes waiters, and calls callbacks.
 
-A drop of many nodes goes in slices, between which other threads have the lock.  Meanwhile
-`State.unfinished_drops` has the nodes that are still to be dropped.  No worker can start one of these: each
-waits for a dropped node, which never counts as done.
+A drop of many nodes goes in slices, between which other threads have the lock.  No worker can start a node
+that is still to be dropped (`State.unfinished_drops`): it waits for a node that never counts as done.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Task
 from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
-from .exclusive import Section, breakdown_on_error
+from .exclusive import Section
 from .queue_state import Barrier, QueueState, Worker
 from .state import Ended, State
 
@@ -50,15 +49,17 @@ class Termination:
         if core.observers:
             outcome, error = ("cancelled", None) if cancelled else ("failed", exception)
             core.observers.notify("end", queue, task, worker.thread, outcome=outcome, error=error)
+        ended: list[Ended] = []
         with Section(core) as section:
+            section.then(self.finish, ended, task)
             worker.task = None
-            section.then(self.finish, self.drop(task, failure), task)
+            self.drop(task, failure, ended)
 
     def cancel(self, future: PlannedFuture[Any], dependencies: bool = False, unneeded: bool = False) -> None:
-        """Cancel *future* and its dependents, if it is pending; ask it to end, if it runs.
+        """Cancel pending *future* and its dependents; ask it to end, if it runs.
 
-        With *dependencies* also the tasks that it depends on and that nothing else needs.  With *unneeded*
-        do not cancel *future* either if it is needed.
+        With *dependencies* also those of its dependencies that nothing else needs; with *unneeded* nothing at
+        all if *future* is needed itself.
         """
         core = self._core
         if core.deferred(self.cancel, future, dependencies, unneeded):
@@ -67,8 +68,7 @@ class Termination:
         todo: list[Any] = [future]  # a dependency comes after the task that needed it
         # Tasks of other schedulers, each after the relay that stands for it.
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []
-        section = core.exclusive()
-        with breakdown_on_error(core), section:
+        with core.changing() as section:
             section.then(self.finish, ended)
             while todo:
                 node = todo.pop()
@@ -87,7 +87,7 @@ class Termination:
                             todo.append(need)
                             if type(need) is Foreign and need.future is not None:
                                 abroad.append((need, need.future))
-                    ended += self.drop(node, None)
+                    self.drop(node, None, ended)
         # The lock was released: no thread ever waits for the lock of a scheduler while it holds another one.
         for relay, other in abroad:
             home = other._home
@@ -113,14 +113,13 @@ class Termination:
         """Drop the pending tasks of *queue*, or only its ready ones, and all their dependents."""
         core = self._core
         ended: list[Ended] = []
-        section = core.exclusive()
-        with breakdown_on_error(core), section:
+        with core.changing() as section:
             section.then(self.finish, ended)
             # The list is made before the first drop, which may make more tasks ready.
             stages = (READY,) if only_ready else (WAITING, READY)
             for node in [node for node in self.pending() if node._queue is queue and node._stage in stages]:
                 if node._stage < RUNNING:  # otherwise dropped with another node, or started meanwhile
-                    ended += self.drop(node, failure)
+                    self.drop(node, failure, ended)
 
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
@@ -156,13 +155,14 @@ class Termination:
                 exception = error
             if exception is not None:
                 failed, failure = True, Failure(exception, future)
-        section = core.exclusive()
-        with breakdown_on_error(core), section:
+        with core.changing() as section:
             if relay not in core.relays:  # no task depends on it any more
                 return
             self.forget(relay)  # first: the future may call back twice
             if failed and not relay.settled:
-                section.then(self.finish, self.drop(relay, failure))
+                ended: list[Ended] = []
+                section.then(self.finish, ended)
+                self.drop(relay, failure, ended)
             else:
                 core.wake_for(core.planner.done(relay))
 
@@ -171,38 +171,32 @@ class Termination:
         self._core.relays.discard(relay)
         relay.scheduler = relay.future = None
 
-    def drop(self, node: Node, failure: Failure | None) -> list[Ended]:
-        """End *node* and its dependents with *failure*; None: cancel them.  Return what has ended.
+    def drop(self, node: Node, failure: Failure | None, ended: list[Ended]) -> None:
+        """End *node* and its dependents with *failure*; None: cancel them.  Extend *ended*, for `finish`.
 
         The lock is held, and is released for a moment between two slices.
         """
-        core = self._core
-        inherited = failure
+        core, inherited = self._core, failure
         if failure is not None and type(node) is not Foreign:
             inherited = failure.of(cast("PlannedFuture[Any]", node))
-        ended: list[Ended] = []
         to_drop = deque([node])
         core.unfinished_drops.append(to_drop)
         try:
             while to_drop:
-                if ended:
-                    core.yield_lock()  # between two slices
-                freed = self._drop_some(to_drop, failure, inherited, ended)
-                core.wake_for(freed)
+                self._drop_some(to_drop, failure, inherited, ended)
                 failure = inherited
+                if to_drop:
+                    core.yield_lock()
         finally:
             core.unfinished_drops.remove(to_drop)
-        # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
-        for task, _, _ in ended:
-            task._leave()
-        return ended
 
     def _drop_some(
         self, to_drop: deque[Node], failure: Failure | None, inherited: Failure | None, ended: list[Ended]
-    ) -> list[Any]:
-        """Drop a slice of *to_drop*; extend *ended*; return what became ready.  The lock is held."""
+    ) -> None:
+        """Drop a slice of *to_drop*, and extend *ended*.  The lock is held."""
         core = self._core
         dropped, freed = core.planner.drop(to_drop, failure, inherited, SLICE)
+        slice_ended: list[Ended] = []
         touched: dict[QueueState, None] = {}
         for task in dropped:
             for other in dependencies_of(task):
@@ -225,14 +219,18 @@ class Termination:
             at_end = task._at_end
             if at_end is not None and at_end.hooks:
                 freed += at_end.run_hooks(task)
-            ended.append((task, at_end, queue))
+            slice_ended.append((task, at_end, queue))
         for queue in touched:  # once for a slice, not for each task
             if queue.pending_limit is not None:
                 queue.pending_limit.admit(queue.pending)
             if queue.ending:
                 queue.wake_idle()
         core.wake_condition_waiters()
-        return freed
+        core.wake_for(freed)
+        # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
+        for task, _, _ in slice_ended:
+            task._leave()
+        ended += slice_ended
 
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
         """Tell observers of *ended* without *ran*, wake waiters, release the calls, call callbacks."""

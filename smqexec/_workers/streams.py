@@ -20,7 +20,6 @@ from typing import Any
 
 from .._calls.callables import announcement, length, name_of
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
-from .._core.exclusive import breakdown_on_error
 from .._core.queue_state import QueueState, Worker
 from .._core.state import State
 from .._futures.future import FAILED, Failure
@@ -226,7 +225,8 @@ class Streams:
 
     def _fail(self, item: Item[Any], fate: Failure | None) -> None:
         """End *item* with the failure *fate*, or cancelled if that is None; do nothing if it has ended."""
-        termination, section = self._core.termination, self._core.exclusive()
-        with breakdown_on_error(self._core), section:
+        termination, ended = self._core.termination, list[Any]()
+        with self._core.changing() as section:
             if item._stage == WAITING:
-                section.then(termination.finish, termination.drop(item, fate))
+                section.then(termination.finish, ended)
+                termination.drop(item, fate, ended)

@@ -37,7 +37,7 @@ METHODS: dict[type, str] = {
     DependencyPlanner: "add add_relay done drop take_freed group hold_back promote rebuild",
     Allocation: "take blockers",
     Allocating: "add_allocation allocate _allocation_ended _releaser_ended _give_back",
-    Submission: "_plain _add_special _refuse",
+    Submission: "_plain _add_special",
     Termination: "forget pending drop _drop_some",
     State: "wake_condition_waiters waiting_tasks yield_lock take_starts take wake_for wake wake_all",
     Waiting: "at_rest",
