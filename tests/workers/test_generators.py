@@ -15,7 +15,6 @@ from gate import DEADLINE, Gate
 from generating import END, Counter, Fed, announced, awaits, before, count, feeding, listed, same, state
 from internals import abandon, core_of, paused_in, pool_of, stream_of, watchers_of
 from outcomes import Broken, Kept, fail, outcome
-from programs import run
 from threads import beside, planned, until, until_gone, without_collector
 
 from smqexec import Queue, Raw, number_of_results
@@ -264,8 +263,7 @@ def test_generators_on_dependencies_that_give_nothing() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         held: Future[Any] = Future()
         bad, gone = queue.submit(fail), queue.submit(same)
-        counter = Counter()
-        fed = announced(counter)
+        fed = announced(counter := Counter())
         heirs = [queue.submit(fed, need) for need in (bad, gone, held)]
         waiting = [beside(len, heir) for heir in heirs]
         until(lambda: all(awaits(heir, LENGTH) for heir in heirs))
@@ -397,31 +395,9 @@ def test_generator_that_does_not_let_itself_be_closed(end: str) -> None:
             assert isinstance(error, Broken) and isinstance(error.__context__, GeneratorExit)
         else:
             assert str(error) == "generator ignored GeneratorExit"
-        assert item.exception(DEADLINE) is error
-        assert not task.cancelled()
+        assert item.exception(DEADLINE) is error and not task.cancelled()
         assert task[0].result() == 1
         assert queue.submit(same, 1).result(DEADLINE) == 1
-
-
-def test_exit_with_a_paused_generator() -> None:
-    """The task is cancelled, and so closed; one warning."""
-    outcome = run("""
-        def steps():
-            try:
-                while True:
-                    yield 1
-            finally:
-                say("closed")
-
-        scheduler = Scheduler()
-        task = Queue(scheduler, 1).submit(steps)
-        for future in (task, task[1 << 40]):
-            future.add_done_callback(lambda future: say(type(future).__name__, future.cancelled()))
-        task[0].result()
-        scheduler.stop(wait=True)
-    """)
-    assert (outcome.lines[0], sorted(outcome.lines[1:])) == ("closed", ["Item True", "Task True"])
-    assert outcome.errors == "cancelling 1 pending task at exit: the scheduler is stopped\n"
 
 
 def test_generator_of_an_abandoned_scheduler_completes_no_items() -> None:

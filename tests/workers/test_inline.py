@@ -143,24 +143,19 @@ def nested_in_an_outer_worker(inner: Callable[[Queue, Any], None]) -> Any:
 
 
 def test_task_goes_on_after_another_was_nested_in_an_outer_worker() -> None:
-    """A checkpoint is that of the inner task again."""
+    """A checkpoint is that of the inner task again; and that task closes a cycle."""
 
-    def inner(one: Queue, task: Any) -> None:
+    def cancelled(one: Queue, task: Any) -> None:
         one.submit(int).result(DEADLINE)
         one.submit(task.cancel).result(DEADLINE)
         checkpoint()
 
-    assert isinstance(nested_in_an_outer_worker(inner).exception(DEADLINE), CancelledError)
-
-
-def test_cycle_through_a_task_nested_in_an_outer_worker() -> None:
-    """The innermost task is the one that closes it."""
-
-    def inner(one: Queue, task: Any) -> None:
+    def awaited(one: Queue, task: Any) -> None:
         one.submit(lambda: task.result()).result(DEADLINE)
 
+    assert isinstance(nested_in_an_outer_worker(cancelled).exception(DEADLINE), CancelledError)
     with pytest.raises(RuntimeError, match=r"inner#\d+ .* needs .*lambda.* which waits for it"):
-        nested_in_an_outer_worker(inner).result(DEADLINE)
+        nested_in_an_outer_worker(awaited).result(DEADLINE)
 
 
 def test_task_that_becomes_ready_while_the_worker_on_its_way_is_due_in_a_busy_thread() -> None:
@@ -175,16 +170,6 @@ def test_task_that_becomes_ready_while_the_worker_on_its_way_is_due_in_a_busy_th
         assert waiting.result(DEADLINE).result(DEADLINE) == 1
         gate.open()
         busy.result(DEADLINE)
-
-
-def test_inside_a_task_of_another_scheduler_a_thread_does_it() -> None:
-    with Queue(inline=True) as one, Queue(inline=True) as two:
-        assert one.submit(lambda: two.submit(here).result()).result(DEADLINE) != here()
-        with two.scheduler.stop():
-            waiting = two.submit(here)
-            last = one.submit(lambda: two.scheduler.resume() or waiting.result())
-        assert last.result(DEADLINE) != here()
-        assert two.submit(here).result() == here()
 
 
 def test_task_that_waits_for_one_that_its_own_thread_has_left_for_it() -> None:
@@ -227,7 +212,7 @@ def test_waiting_for_several_inside_a_task() -> None:
 
 def test_beside_a_queue_of_threads() -> None:
     """What its threads make ready, or submit, is done in a thread for that alone."""
-    with planned(1) as (scheduler, threads):
+    with planned(1) as (scheduler, threads), Queue(inline=True) as abroad:
         queue = Queue(scheduler, inline=True)
         worker = threads.submit(here)
         gate, held = occupy(threads, 1)
@@ -239,6 +224,13 @@ def test_beside_a_queue_of_threads() -> None:
         assert inner not in (here(), again)
         # And main waits for it, inside a task of its own.
         assert queue.submit(lambda: threads.submit(abs, -2).result()).result(DEADLINE) == 2
+        # So are tasks of another scheduler, which may be in the midst of its own.
+        assert queue.submit(lambda: abroad.submit(here).result()).result(DEADLINE) != here()
+        with abroad.scheduler.stop():
+            waiting = abroad.submit(here)
+            last = queue.submit(lambda: abroad.scheduler.resume() or waiting.result())
+        assert last.result(DEADLINE) != here()
+        assert abroad.submit(here).result() == here()
 
 
 def test_futures_of_others() -> None:
@@ -270,9 +262,9 @@ def test_other_thread_makes_ready_what_an_outer_worker_needs() -> None:
         telling.result(DEADLINE)
 
 
-def test_room_and_options() -> None:
+def test_room_options_and_slots() -> None:
     with Scheduler(stopped=True) as scheduler:
-        queue = Queue(scheduler, inline=True, max_pending=1, context=True)
+        queue = Queue(scheduler, 3, inline=True, max_pending=1, context=True)
         assert queue.try_submit(abs, -1) is not None
         assert queue.try_submit(abs, -1) is None
         with pytest.raises(TimeoutError):
@@ -280,17 +272,15 @@ def test_room_and_options() -> None:
         scheduler.resume()
         assert [queue.options(name="x").submit(abs, n).result() for n in range(3)] == [0, 1, 2]
         assert list(queue.map(abs, range(5))) == [0, 1, 2, 3, 4]
-
-
-def test_more_slots_than_one() -> None:
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 3, inline=True)
-        assert queue.max_workers == 3
         tasks: list[Any] = []
         queue.submit(lambda: tasks.extend(queue.submit(abs, n) for n in range(5)))
         assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2, 3, 4]
         queue.max_workers = 1
         assert queue.submit(abs, 1).done()
+    with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="exclude each other"):
+        Queue(executor=pool, inline=True)
+    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
+        Queue(0, inline=True)
 
 
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs raise_signal")
@@ -383,12 +373,21 @@ def test_shutdown_of_an_outer_queue_from_inside_a_task() -> None:
 
 
 def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
-    """Once, by the first worker."""
-    done: list[int] = []
-    with Queue(inline=True, initializer=done.append, initargs=(1,)) as queue:
+    """Once, by the first worker; checked as that of threads."""
+
+    class Empty(list[int]):
+        """It is false, and can be called."""
+
+        __call__ = list.append
+
+    done = Empty()
+    with Queue(inline=True, initializer=done, initargs=(1,)) as queue:
         assert done == []
         assert queue.submit(abs, 1).done() and queue.submit(abs, 1).done()
     assert done == [1]
+    for initializer in (5, 0, ""):
+        with pytest.raises(TypeError, match="initializer must be a callable"):
+            Queue(inline=True, initializer=initializer)  # type: ignore[call-overload]
     queue = Queue(inline=True, initializer=os.remove, initargs=("/nowhere/at/all",))
     with pytest.raises(RuntimeError, match="initializer failed"):
         queue.submit(abs, 1).result(DEADLINE)
@@ -396,21 +395,6 @@ def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(RuntimeError, match="initializer failed"):
         queue.submit(abs, 1)
     queue.shutdown()
-
-
-def test_initializer_is_checked_as_that_of_threads() -> None:
-    class Empty(list[int]):
-        """It is false, and can be called."""
-
-        __call__ = list.append
-
-    for initializer in (5, 0, ""):
-        with pytest.raises(TypeError, match="initializer must be a callable"):
-            Queue(inline=True, initializer=initializer)  # type: ignore[call-overload]
-    done = Empty()
-    with Queue(inline=True, initializer=done, initargs=(1,)) as queue:
-        assert queue.submit(abs, 1).done()
-    assert done == [1]
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -443,10 +427,3 @@ def test_worker_that_is_due_begins_in_a_wait_of_the_initializer() -> None:
     queue = Queue(2, inline=True, initializer=initialize)
     task = beside(queue.submit, int).result(DEADLINE)
     assert (task.result(DEADLINE), tasks[0].result(DEADLINE)) == (0, 0)
-
-
-def test_bad_arguments() -> None:
-    with ThreadPoolExecutor(1) as pool, pytest.raises(TypeError, match="exclude each other"):
-        Queue(executor=pool, inline=True)
-    with pytest.raises(ValueError, match="max_workers must be greater than 0"):
-        Queue(0, inline=True)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, thread
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import idle_in, lock_of, pool_of, state_of, workers_of
 from threads import beside, planned, until
 
@@ -24,12 +24,12 @@ def test_up_at_once() -> None:
     with planned(1) as (_, queue):
         tasks = [queue.submit(gate, number) for number in range(9)]
         gate.wait_entered()
-        assert queue.max_workers == queue._max_workers == 1
-        queue.max_workers = 4
-        assert queue.max_workers == queue._max_workers == 4
+        for number in (1, 4):
+            queue.max_workers = number
+            assert queue.max_workers == queue._max_workers == number
+            gate.wait_entered(number)
+            assert queue.counts()["running"] == number
         assert "4 slots" in repr(queue)
-        gate.wait_entered(4)
-        assert queue.counts()["running"] == 4
         gate.open()
         assert [task.result(DEADLINE) for task in tasks] == list(range(9))
 
@@ -56,24 +56,21 @@ def test_up_while_nothing_starts_counts_for_what_comes(stopped: bool) -> None:
 
 def test_down_as_slots_free() -> None:
     """None is ended; and the next starts when there are as few as there may be."""
-    gates = [Gate() for _ in range(6)]
     with planned(3) as (_, queue):
-        tasks = [queue.submit(gate) for gate in gates[2::-1]]
-        for gate in gates[:3]:
-            gate.wait_entered()
+        held = [occupy(queue) for _ in range(3)]
         queue.max_workers = 1
-        waiting = [queue.submit(gate) for gate in gates[:2:-1]]
+        last = Gate()
+        waiting = [queue.submit(last) for _ in range(3)]
         assert queue.counts()["running"] == 3
-        for number in (0, 1):
-            gates[number].open()
-            tasks[2 - number].result(DEADLINE)
-            until(lambda: workers(queue) == 2 - number)  # noqa: B023
+        for gate, task in held:
             assert not any(task.running() for task in waiting)
-        gates[2].open()
-        gates[3].wait_entered()
-        assert queue.counts()["running"] == 1
-        for gate in gates:
+            number = workers(queue)
             gate.open()
+            task.result(DEADLINE)
+            until(lambda number=number: workers(queue) == max(1, number - 1))
+        last.wait_entered()
+        assert queue.counts()["running"] == 1
+        last.open()
         assert [task.result(DEADLINE) for task in waiting] == [None] * 3
         assert workers(queue) == 1
 
@@ -99,27 +96,20 @@ def test_down_with_threads_that_have_nothing_to_do() -> None:
 
 def test_up_and_down_at_random_while_tasks_run() -> None:
     """All is done, and no more at the same time than the widest."""
-    lock = threading.Lock()
-    running = most = 0
+    running: list[int] = []
 
     def work(number: int) -> int:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
+        running.append(queue.counts()["running"])
         if number % 10 == 0:
             queue.max_workers = 1 + number // 10 % 4
-        with lock:
-            running -= 1
         return number
 
-    with Scheduler(order="oldest") as scheduler:
-        queue = Queue(scheduler, 2)
+    with planned(2, order="oldest") as (_, queue):
         tasks = [queue.submit(work, number) for number in range(500)]
         assert [task.result(DEADLINE) for task in tasks] == list(range(500))
         queue.max_workers = 1
         until(lambda: workers(queue) == 1)
-    assert most <= 4
+    assert max(running) <= 4
 
 
 def test_down_inside_a_task_that_waits() -> None:
@@ -176,11 +166,8 @@ def test_bad_max_workers(width: Any, error: type[Exception]) -> None:
 def test_worker_that_is_one_too_many_when_it_is_to_get_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets one all the same: no other worker is woken, as it is on its way."""
     with planned(1) as (_, queue):
-        assert queue.submit(abs, -1).result(DEADLINE) == 1
-        gate = Gate()
-        held = [queue.submit(gate)]
-        gate.wait_entered()
-        held.append(queue.submit(abs, -1))
+        gate, held = occupy(queue)
+        pending = queue.submit(abs, -1)
         submit = pool_of(queue).submit
 
         def late(*args: Any) -> None:
@@ -192,7 +179,7 @@ def test_worker_that_is_one_too_many_when_it_is_to_get_a_thread(monkeypatch: pyt
         monkeypatch.setattr(pool_of(queue), "submit", late)
         queue.max_workers = 2
         gate.open()
-        assert [task.result(DEADLINE) for task in held] == [None, 1]
+        assert (held.result(DEADLINE), pending.result(DEADLINE)) == (None, 1)
         until(lambda: idle_in(queue))
         assert queue.submit(abs, -1).result(DEADLINE) == 1
 
@@ -218,12 +205,13 @@ def test_handler_that_interrupts_the_pool_between_its_two_locks(monkeypatch: pyt
 
 
 def test_up_when_all_are_busy_and_nothing_waits_for_a_slot() -> None:
-    first, second = Gate(), Gate()
     with planned(1) as (_, queue):
-        tasks = [queue.submit(first), queue.submit(second)]  # the second finds no slot
+        first, _ = occupy(queue)
+        second = Gate()
+        task = queue.submit(second)  # it finds no slot
         first.open()
         second.wait_entered()
         queue.max_workers = 2
         assert queue.submit(abs, -1).result(DEADLINE) == 1
         second.open()
-        assert [task.result(DEADLINE) for task in tasks] == [None, None]
+        task.result(DEADLINE)
