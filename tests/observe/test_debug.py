@@ -5,17 +5,16 @@ from __future__ import annotations
 import gc
 import logging
 import re
-import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate, occupy
+from gate import DEADLINE, occupy
 from internals import core_of, lock_of
-from threads import collected, planned, until
+from programs import run
+from threads import beside, collected, planned, until
 
 from smqexec import Queue, Scheduler, number_of_results, settled
 from smqexec._observe import debug as _debug
@@ -67,9 +66,7 @@ def test_note_says_where_it_was_submitted(lab: Any) -> None:
 
 def test_why_says_for_how_long_it_has_run(lab: Any) -> None:
     _, queue = lab
-    gate = Gate()
-    task = queue.submit(gate.enter)
-    gate.wait_entered()
+    gate, task = occupy(queue)
     assert re.fullmatch(r"running for \d+\.\d s in camera_0", task.why())
     gate.open()
 
@@ -92,27 +89,24 @@ def test_failure_that_was_not_retrieved_is_logged(lab: Any, caplog: pytest.LogCa
     assert late.done() and late.origin.done()
     gc.collect()
     assert not unseen(caplog)
-    del late
-    gc.collect()
+    with lock_of(scheduler):  # a finalizer that interrupts the holder of the lock logs nothing itself
+        del late
+        gc.collect()
     until(collected(lambda: unseen(caplog)))
     (record,) = unseen(caplog)  # once, not for each that failed with it
-    assert record.levelno == logging.ERROR and record.name == "smqexec"
+    assert (record.levelno, record.name) == (logging.ERROR, "smqexec")
+    assert record.threadName == "smqexec-elsewhere"
     assert isinstance(record.exc_info[1], ValueError)
     assert record.exc_info[1].__notes__[0].startswith("raised by task expose#")
     until(lambda: not any(thread.name == "smqexec-elsewhere" for thread in threading.enumerate()))
 
 
-def result_of(task: Any) -> None:
-    with pytest.raises(ValueError):
-        task.result(DEADLINE)
-
-
 LOOKS: dict[str, Any] = {
-    "result": lambda task, queue: result_of(task),
+    "result": lambda task, queue: beside(task.result, DEADLINE).exception(DEADLINE),
     "exception": lambda task, queue: task.exception(DEADLINE),
     "of a dependent": lambda task, queue: queue.submit(abs, task).exception(DEADLINE),
     "of one that was added later": lambda task, queue: [
-        task.done() or queue.scheduler.wait(DEADLINE),
+        queue.scheduler.wait(DEADLINE),
         queue.submit(abs, task).exception(DEADLINE),
     ],
     "of a part": lambda task, queue: task[0].exception(DEADLINE),
@@ -180,32 +174,6 @@ def test_announcement_that_failed_is_retrieved_by_len(lab: Any, caplog: pytest.L
     assert not unseen(caplog)
 
 
-def test_collected_while_the_lock_is_held(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A finalizer that interrupts the holder of the lock logs nothing itself."""
-    scheduler, queue = lab
-    threads: list[Any] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            threads.append(threading.current_thread().name)
-            scheduler.counts()  # takes the lock
-
-    handler = Handler()
-    logger = logging.getLogger("smqexec")
-    logger.addHandler(handler)
-    try:
-        task = queue.submit(expose)
-        assert scheduler.wait(DEADLINE)
-        with lock_of(scheduler):
-            del task
-            gc.collect()
-        until(collected(lambda: threads))
-    finally:
-        logger.removeHandler(handler)
-    assert threads == ["smqexec-elsewhere"]
-    until(collected(lambda: unseen(caplog)))
-
-
 def test_report_for_which_there_is_no_thread(
     lab: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,8 +181,8 @@ def test_report_for_which_there_is_no_thread(
     scheduler, queue = lab
     refused: list[Any] = []
 
-    def refuse(*_: Any) -> None:
-        refused.append(1)
+    def refuse(*call: Any) -> None:
+        refused.append(call)
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
@@ -229,6 +197,7 @@ def test_report_for_which_there_is_no_thread(
 
 
 def test_end_of_the_process(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It logs each failure that lives, once; a child of a fork leaves all to the parent."""
     scheduler, queue = lab
     tasks = [queue.submit(expose), queue.submit(expose)]
     assert tasks[0].exception(DEADLINE)
@@ -236,34 +205,21 @@ def test_end_of_the_process(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
     _debug._at_exit()
     assert len(unseen(caplog)) == 1
     _debug._at_exit()
-    del tasks
-    gc.collect()
+    tasks.append(queue.submit(expose))
+    assert scheduler.wait(DEADLINE)
+    _debug._living.clear()  # as the hook of a fork does
+    _debug._at_exit()
     assert len(unseen(caplog)) == 1
 
 
-def test_child_of_a_fork_leaves_it_to_the_parent(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
-    scheduler, queue = lab
-    task = queue.submit(expose)
-    assert scheduler.wait(DEADLINE)
-    _debug._living.clear()  # as the hook does
-    assert task.done()
-    _debug._at_exit()
-    assert not unseen(caplog)
-
-
-PROGRAM = """
-    from smqexec import Queue, Scheduler
-    def expose():
-        raise ValueError("no light")
-    scheduler = Scheduler(debug=True)
-    task = Queue(scheduler, 1, "camera").submit(expose)
-"""
-
-
 def test_end_of_the_program() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM)], capture_output=True, text=True, timeout=60
+    outcome = run(
+        """
+        def expose():
+            raise ValueError("no light")
+        task = Queue(Scheduler(debug=True), 1, "camera").submit(expose)
+        """
     )
-    assert run.stderr.startswith(UNSEEN)
-    assert run.stderr.count("ValueError: no light") == 1
-    assert "submitted at <string>:6" in run.stderr
+    assert outcome.errors.startswith(UNSEEN)
+    assert outcome.errors.count("ValueError: no light") == 1
+    assert "submitted at <string>:" in outcome.errors

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import threading
 import weakref
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from operator import add
 from typing import Any
 
@@ -17,6 +18,7 @@ from gate import DEADLINE, Gate, occupy
 from generating import count
 from internals import abandon, core_of, events, lock_of, pool_of, waiters_of
 from outcomes import fail
+from programs import forks, run
 from threads import beside, planned, until, until_gone
 
 from smqexec import Event, Queue, Scheduler, settled
@@ -46,9 +48,16 @@ class Listener:
         return event
 
 
-def test_events_of_a_task() -> None:
+@contextmanager
+def observed(*sizes: int) -> Iterator[Any]:
+    """A `Listener`, and the scheduler that it observes with its queues, as of `planned`."""
     listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+    with planned(*sizes) as (scheduler, *queues), scheduler.observe(listener):
+        yield listener, scheduler, *queues
+
+
+def test_events_of_a_task() -> None:
+    with observed(1) as (listener, _, queue):
         one = queue.submit(add, 1, 2)
         two = queue.submit(add, one, one)
         assert two.result(DEADLINE) == 6
@@ -67,62 +76,45 @@ def test_events_of_a_task() -> None:
 
 
 def test_called_in_the_thread_where_it_happens() -> None:
-    listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+    with observed(1) as (listener, _, queue):
         gate, held = occupy(queue)
         dropped = queue.submit(add, held, 1)
         dropped.cancel()
         gate.open()
         held.result(DEADLINE)
-    happened = [(event.task, event.kind) for event in listener.events]
-    thread = dict(zip(happened, listener.threads, strict=True))
-    here, worker = threading.get_ident(), listener.of(held, "start").worker
-    assert worker != here
-    assert thread[held, "submit"] == thread[dropped, "submit"] == thread[dropped, "end"] == here
-    assert thread[held, "start"] == thread[held, "end"] == worker
+    worker = listener.of(held, "start").worker
+    assert worker != threading.get_ident()
+    for event, thread in zip(listener.events, listener.threads, strict=True):
+        happened_here = event.task is dropped or event.kind == "submit"
+        assert thread == (threading.get_ident() if happened_here else worker)
 
 
-def test_never_called_under_the_lock() -> None:
-    held: list[str] = []
+def test_never_called_under_the_lock_nor_after_the_end_of_a_call_can_be_seen() -> None:
+    locked: list[str] = []
+    late: list[str] = []
 
     def look(event: Event) -> None:
         if lock_of(scheduler)._is_owned():
-            held.append(event.kind)
+            locked.append(event.kind)
+        if event.worker is not None and event.task and event.task.done():
+            late.append(event.kind)
 
-    kinds = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(look), scheduler.observe(kinds):
+    with observed(1) as (listener, scheduler, queue), scheduler.observe(look):
         queue.submit(count, 2).result(DEADLINE)
         failed = queue.submit(fail)
         queue.submit(add, failed, 1).exception(DEADLINE)
-        scheduler.stop()
-        queue.submit(add, queue.submit(add, 1, 2), 3).cancel(dependencies=True)
-        scheduler.resume()
+        with scheduler.stop():
+            queue.submit(add, queue.submit(add, 1, 2), 3).cancel(dependencies=True)
         assert scheduler.wait(DEADLINE)
-    assert set(kinds.kinds()) == {"submit", "start", "item", "end", "stop", "resume"}
-    assert not held
-
-
-def test_end_event_comes_before_the_end_can_be_seen() -> None:
-    seen: list[Any] = []
-
-    def look(event: Event) -> None:
-        assert event.task is not None
-        seen.append((event.kind, event.task.done()))
-
-    with planned(1) as (scheduler, queue), scheduler.observe(look):
-        queue.submit(add, 1, 2)
-        queue.submit(fail)
-        assert scheduler.wait(DEADLINE)
-        assert sorted(seen) == sorted([(kind, False) for kind in ("submit", "start", "end") * 2])
+    assert set(listener.kinds()) == {"submit", "start", "item", "end", "stop", "resume"}
+    assert not locked and not late
 
 
 def test_failed_task_and_its_dependent() -> None:
-    listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
-        scheduler.stop()
-        failed = queue.submit(fail)
-        never = queue.submit(add, failed, 1)
-        scheduler.resume()
+    with observed(1) as (listener, scheduler, queue):
+        with scheduler.stop():
+            failed = queue.submit(fail)
+            never = queue.submit(add, failed, 1)
         error = never.exception(DEADLINE)
         listener.wait_end(never)
     assert listener.kinds(failed) == ["submit", "start", "end"]
@@ -138,14 +130,13 @@ def test_failed_task_and_its_dependent() -> None:
 
 
 def test_cancelled_while_pending_and_while_running() -> None:
-    listener = Listener()
     gate = Gate()
 
     def obey() -> None:
         gate.enter()
         raise CancelledError
 
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+    with observed(1) as (listener, scheduler, queue):
         running = queue.submit(obey)
         gate.wait_entered()
         pending = queue.submit(add, 1, 2)
@@ -162,12 +153,10 @@ def test_cancelled_while_pending_and_while_running() -> None:
 
 
 def test_items_come_in_order_and_before_their_dependents_start() -> None:
-    listener = Listener()
-    with planned(1, 1) as (scheduler, one, two), scheduler.observe(listener):
-        scheduler.stop()
-        task = one.submit(count, 3)
-        user = two.submit(add, task[1], 10)
-        scheduler.resume()
+    with observed(1, 1) as (listener, scheduler, one, two):
+        with scheduler.stop():
+            task = one.submit(count, 3)
+            user = two.submit(add, task[1], 10)
         assert user.result(DEADLINE) == 11
         assert task.result(DEADLINE) == [0, 1, 2]
     assert listener.kinds(task) == ["submit", "start", "item", "item", "item", "end"]
@@ -179,12 +168,10 @@ def test_items_come_in_order_and_before_their_dependents_start() -> None:
 
 
 def test_failing_item_has_no_event() -> None:
-    listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
-        scheduler.stop()
-        task = queue.submit(count, 1)
-        never = queue.submit(add, task[5], 1)
-        scheduler.resume()
+    with observed(1) as (listener, scheduler, queue):
+        with scheduler.stop():
+            task = queue.submit(count, 1)
+            never = queue.submit(add, task[5], 1)
         never.exception(DEADLINE)
         listener.wait_end(never)
     assert {event.task for event in listener.events} == {None, task, never}
@@ -192,10 +179,9 @@ def test_failing_item_has_no_event() -> None:
 
 
 def test_dependencies_are_those_among_all_arguments_done_or_not() -> None:
-    listener = Listener()
     foreign: Future[int] = Future()
     foreign.set_result(7)
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+    with observed(1) as (listener, scheduler, queue):
         done = queue.submit(add, 1, 2)
         done.result(DEADLINE)
         other = queue.submit(add, 2, 2)
@@ -226,39 +212,16 @@ def test_tasks_submitted_before_get_numbers_when_first_seen() -> None:
         with scheduler.observe(listener):
             user = queue.submit(add, pending, 1)
             gate.open()
-            user.result(DEADLINE)
             assert scheduler.wait(DEADLINE)
-    assert listener.kinds(running) == ["end"]
-    assert listener.kinds(pending) == ["start", "end"]
+    assert (listener.kinds(running), listener.kinds(pending)) == (["end"], ["start", "end"])
     assert listener.of(user, "submit").dependencies == (listener.of(pending, "start").number,)
     numbers = [listener.of(task, "end").number for task in (pending, user, running)]
     assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
 
 
-def test_nested_task_has_its_events_within_those_of_the_waiting_task() -> None:
-    listener = Listener()
-    inner: list[Any] = []
-
-    def outer() -> int:
-        inner.append(queue.submit(add, 1, 2))
-        return inner[0].result(DEADLINE)  # type: ignore[no-any-return]
-
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
-        task = queue.submit(outer)
-        assert task.result(DEADLINE) == 3
-    order = [(event.task is task, event.kind) for event in listener.events]
-    assert order == [
-        (True, "submit"), (True, "start"),
-        (False, "submit"), (False, "start"), (False, "end"),
-        (True, "end"),
-    ]  # fmt: skip
-    assert listener.of(task, "start").worker == listener.of(inner[0], "start").worker
-
-
 def test_events_of_many_threads_are_in_order() -> None:
     """Each task's own, and the end of a task before the starts of its dependents."""
-    listener = Listener()
-    with planned(4, 4) as (scheduler, one, two), scheduler.observe(listener):
+    with observed(4, 4) as (listener, scheduler, one, two):
 
         def submit() -> None:
             for n in range(100):
@@ -281,8 +244,7 @@ def test_events_of_many_threads_are_in_order() -> None:
 
 
 def test_stop_and_resume_have_events_if_they_change_something() -> None:
-    listener = Listener()
-    with planned(1) as (scheduler, _), scheduler.observe(listener):
+    with observed() as (listener, scheduler):
         scheduler.resume()
         scheduler.stop()
         scheduler.stop()
@@ -295,8 +257,7 @@ def test_stop_and_resume_have_events_if_they_change_something() -> None:
 
 
 def test_submission_to_a_closed_queue_has_no_event() -> None:
-    listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+    with observed(1) as (listener, _, queue):
         queue.shutdown()
         with pytest.raises(RuntimeError, match="after shutdown"):
             queue.submit(add, 1, 2)
@@ -305,7 +266,6 @@ def test_submission_to_a_closed_queue_has_no_event() -> None:
 
 def shut_down(scheduler: Scheduler, queue: Queue) -> Any:
     scheduler.observe(lambda event: queue.shutdown(wait=False))
-    return 1
 
 
 def strike(scheduler: Scheduler, queue: Queue) -> Any:
@@ -314,7 +274,6 @@ def strike(scheduler: Scheduler, queue: Queue) -> Any:
             raise KeyboardInterrupt
 
     scheduler.observe(interrupt)
-    return 1
 
 
 def fork(scheduler: Scheduler, queue: Queue) -> Any:
@@ -330,7 +289,6 @@ def lack_threads(scheduler: Scheduler, queue: Queue) -> Any:
         raise RuntimeError("can't start new thread")
 
     pool_of(queue).submit = no_thread
-    return 1
 
 
 @pytest.mark.parametrize(
@@ -345,8 +303,7 @@ def lack_threads(scheduler: Scheduler, queue: Queue) -> Any:
 def test_submission_that_is_refused_after_its_event_has_an_end(
     refuse: Any, error: type[BaseException], outcome: str
 ) -> None:
-    listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
+    with observed(1) as (listener, scheduler, queue):
         argument = refuse(scheduler, queue)
         observers = core_of(scheduler).observers
         with pytest.raises(error):
@@ -355,21 +312,6 @@ def test_submission_that_is_refused_after_its_event_has_an_end(
         assert scheduler.counts()["waiting"] == scheduler.counts()["ready"] == 0
     events = [(event.kind, event.outcome, event.worker) for event in listener.events]
     assert events == [("submit", None, None), ("end", outcome, None)]
-
-
-@pytest.mark.parametrize("inline", [False, True])
-def test_ctrl_c_of_an_observer_in_a_task_is_its_own_fault(
-    inline: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    def bad(event: Event) -> None:
-        if event.kind == "start":
-            raise KeyboardInterrupt
-
-    with planned() as (scheduler,), scheduler.observe(bad):
-        queue = Queue(scheduler, inline=inline)
-        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
-        assert core_of(scheduler).observers == ()
-    assert len(caplog.records) == 1
 
 
 def test_ctrl_c_of_an_observer_at_an_end_leaves_nobody_waiting() -> None:
@@ -390,21 +332,29 @@ def test_ctrl_c_of_an_observer_at_an_end_leaves_nobody_waiting() -> None:
         assert ended == [called]
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+@pytest.mark.parametrize(
+    ("kind", "error", "inline"),
+    [
+        ("submit", ZeroDivisionError, False),
+        ("submit", SystemExit, False),
+        ("start", KeyboardInterrupt, False),
+        ("start", KeyboardInterrupt, True),  # in the main thread, which runs the task
+    ],
+)
 def test_observer_that_raises_is_logged_and_closed(
-    error: type[BaseException], caplog: pytest.LogCaptureFixture
+    kind: str, error: type[BaseException], inline: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    calls: list[str] = []
-
     def bad(event: Event) -> None:
         calls.append(event.kind)
-        raise error
+        if event.kind == kind:
+            raise error
 
-    listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(bad), scheduler.observe(listener):
-        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+    calls: list[str] = []
+    with observed() as (listener, scheduler), scheduler.observe(bad):
+        assert Queue(scheduler, inline=inline).submit(add, 1, 2).result(DEADLINE) == 3
         assert scheduler.wait(DEADLINE)
-    assert calls == ["submit"]
+        assert len(core_of(scheduler).observers) == 1
+    assert calls[-1] == kind
     assert listener.kinds() == ["submit", "start", "end"]
     [record] = caplog.records
     assert record.levelno == logging.ERROR and "observer raised" in record.message
@@ -461,13 +411,10 @@ def test_closed_observer_gets_no_events() -> None:
         first.close()  # twice does no harm
         queue.submit(add, 1, 2).result(DEADLINE)
         second.close()
+        with pytest.raises(TypeError, match="callable with an event"):
+            scheduler.observe("run.json")
         assert core_of(scheduler).observers == ()
     assert (len(one.events), len(two.events)) == (3, 6)
-
-
-def test_observer_must_be_callable() -> None:
-    with planned() as (scheduler,), pytest.raises(TypeError, match="callable with an event"):
-        scheduler.observe("run.json")
 
 
 def test_observer_may_submit_and_cancel() -> None:
@@ -480,7 +427,7 @@ def test_observer_may_submit_and_cancel() -> None:
             more[1].cancel()
 
     with planned(1) as (scheduler, queue), scheduler.observe(follow):
-        queue.submit(add, 1, 2).result(DEADLINE)
+        queue.submit(add, 1, 2)
         assert scheduler.wait(DEADLINE)
     assert more[0].result() == 7 and more[1].cancelled()
 
@@ -501,25 +448,26 @@ def test_observation_keeps_no_scheduler_and_no_task() -> None:
     observation.close()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@forks
 def test_child_of_a_fork_has_no_observers() -> None:
-    listener = Listener()
-    with planned(1) as (scheduler, queue), scheduler.observe(listener):
-        queue.submit(add, 1, 2).result(DEADLINE)
-        child = os.fork()
-        if not child:  # pragma: no cover - in the child
-            try:
-                fresh = Queue(1)
-                heard = Listener()
-                fresh.scheduler.observe(heard)
-                fine = core_of(scheduler).observers == () and fresh.submit(add, 1, 2).result(DEADLINE) == 3
-                fresh.shutdown()
-                os._exit(0 if fine and heard.kinds() == ["submit", "start", "end"] else 1)
-            finally:
-                os._exit(2)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    until(lambda: len(listener.events) == 3)
+    outcome = run(
+        """
+        kinds = []
+        def in_the_child():
+            assert not core_of(queue).observers
+            fresh = Queue(1)
+            fresh.scheduler.observe(lambda event: kinds.append(event.kind))
+            fresh.submit(int).result(DEADLINE)
+            fresh.shutdown()
+            say(*kinds)
+
+        queue = Queue(1)
+        queue.scheduler.observe(lambda event: say("parent", event.kind))
+        say(in_child(in_the_child))
+        queue.submit(int).result(DEADLINE)
+        """
+    )
+    assert outcome.lines == ["submit start end", "0", "parent submit", "parent start", "parent end"]
 
 
 def test_number_that_another_thread_gives_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:

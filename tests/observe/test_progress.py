@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def queues() -> Iterator[tuple[Scheduler, Queue, Queue]]:
+def queues() -> Iterator[Any]:
     with planned() as (scheduler,):
         yield scheduler, Queue(scheduler, 1, "camera"), Queue(scheduler, 2, "analysis")
 
@@ -58,7 +58,7 @@ def settle(queue: Queue, good: int = 0, bad: int = 0) -> None:
 # -- What is counted
 
 
-def test_counts_since_it_was_made(clock: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_counts_since_it_was_made(clock: Clock, queues: Any) -> None:
     scheduler, camera, analysis = queues
     settle(camera, 2, 1)
     scheduler.stop()
@@ -110,33 +110,28 @@ def test_a_queue_that_was_lost_stays() -> None:
         assert [reading[:3] for reading in statistics.read()] == [("lost", 3, 3)]
 
 
-def rates(began: float, *samples: tuple[float, int]) -> list[float]:
-    """Return the rates at these times, when so many tasks had ended; a negative sum: and none are left."""
-    history = _progress._History(began, {})
-    return [round(history.rate(now, abs(ended), ended >= 0), 3) for now, ended in samples]
+SLOW = [(t, t) for t in range(1, 101)]
+FAST = [(100 + t, 100 + 10 * t) for t in range(1, 61)]
+RATES: dict[str, tuple[Any, dict[int, float]]] = {
+    "from the beginning": (
+        [(0, 0), (10, 0), (10, 20), (20, 20), (20, 60)],
+        {0: 0, 1: 0, 2: 2, 3: 1, 4: 3},
+    ),
+    "of the window; after half of it, of both": ([*SLOW, *FAST], {50: 1, 99: 1, 114: 5.5, 130: 10, 159: 10}),
+    "of few, farther back: five in 500 s, or in 599": (
+        [(t, t // 100) for t in range(1, 1201)],
+        {-1: 0.01, -2: 0.008},
+    ),
+    "anew, after a rest": ([(10, 100), (1000, -200), (2000, -200), (2010, 220)], {0: 10, 1: 0, 2: 0, 3: 2}),
+}
 
 
-def test_rate_from_the_beginning() -> None:
-    assert rates(0, (0, 0), (10, 0), (10, 20), (20, 20), (20, 60)) == [0, 0, 2, 1, 3]
-
-
-def test_rate_is_that_of_the_window() -> None:
-    slow = [(t, t) for t in range(1, 101)]
-    fast = [(100 + t, 100 + 10 * t) for t in range(1, 61)]
-    found = rates(0, *slow, *fast)
-    assert found[:100] == [1.0] * 100
-    assert found[100 + 14] == pytest.approx(5.5), "half a window"
-    assert found[100 + 30 :] == [10.0] * 30
-
-
-def test_rate_of_few_goes_farther_back() -> None:
-    found = rates(0, *[(t, t // 100) for t in range(1, 1201)])
-    assert found[-1] == 0.01, "five in 500 s"
-    assert found[-2] == 0.008, "five in 599 s"
-
-
-def test_rate_after_a_rest_begins_anew() -> None:
-    assert rates(0, (10, 100), (1000, -200), (2000, -200), (2010, 220)) == [10, 0, 0, 2]
+@pytest.mark.parametrize(("samples", "rates"), RATES.values(), ids=RATES.keys())
+def test_rate(samples: Any, rates: dict[int, float]) -> None:
+    """The rates at these times, when so many tasks had ended; a negative sum: and none are left."""
+    history = _progress._History(0, {})
+    found = [history.rate(now, abs(ended), ended >= 0) for now, ended in samples]
+    assert {n: round(found[n], 3) for n in rates} == pytest.approx(rates)
 
 
 # -- Words
@@ -168,7 +163,7 @@ def still(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
     return clock
 
 
-def test_two_blocks_one_after_the_other(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_two_blocks_one_after_the_other(still: Clock, queues: Any) -> None:
     scheduler, camera, analysis = queues
     file = io.StringIO()
     with progress(scheduler, file=file):
@@ -184,7 +179,7 @@ def test_two_blocks_one_after_the_other(still: Clock, queues: tuple[Scheduler, Q
     ]
 
 
-def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_a_line_says_all(still: Clock, queues: Any) -> None:
     scheduler, camera, analysis = queues
     file = io.StringIO()
     gate = Gate()
@@ -201,7 +196,7 @@ def test_a_line_says_all(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -
     )
 
 
-def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: Any) -> None:
     monkeypatch.setattr(_progress, "INTERVAL", 0.001)
     file = io.StringIO()
     with progress(queues[0], file=file):
@@ -210,7 +205,7 @@ def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: tuple[Schedul
     assert not [thread for thread in threading.enumerate() if thread.name == "smqexec-progress"]
 
 
-def test_a_queue_stands_for_itself(still: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_a_queue_stands_for_itself(still: Clock, queues: Any) -> None:
     _, camera, analysis = queues
     file = io.StringIO()
     with progress(camera, file=file):
@@ -254,23 +249,22 @@ def test_a_file_that_fails_is_logged_once(
 
 @pytest.mark.parametrize("wrong", [None, 4, Future(), Scheduler])
 def test_wrong_arguments(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"):
-        progress(wrong).__enter__()
-    with pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'"):
-        progress(Scheduler(), file="run.log").__enter__()  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"), progress(wrong):
+        pass
+    refused = pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'")
+    with refused, progress(Scheduler(), file="run.log"):  # type: ignore[arg-type]
+        pass
 
 
 def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an update that took long the pause is longer."""
     now = 0.0
-    took = iter([0.001, 0.1, 0.25, 0.0, 0.0])
+    took = iter([0.001, 0.1, 0.25, 0.0])
     pauses: list[float] = []
 
-    class Event(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            if threading.current_thread().name != "smqexec-progress":
-                return super().wait(timeout)
-            pauses.append(timeout or 0.0)
+    class Ended:
+        def wait(self, timeout: float) -> bool:
+            pauses.append(timeout)
             return len(pauses) == 5
 
     def update() -> None:
@@ -278,10 +272,7 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
         now += next(took)
 
     monkeypatch.setattr(_progress, "time", types.SimpleNamespace(thread_time=lambda: now))
-    monkeypatch.setattr(_progress, "threading", types.SimpleNamespace(Event=Event, Thread=threading.Thread))
-    monkeypatch.setattr(_progress, "_display", lambda statistics, file: (update, 0.1, lambda: None))
-    with progress(Scheduler()):
-        pass
+    _progress._show(Ended(), update, 0.1, lambda: None)  # type: ignore[arg-type]
     assert pauses == pytest.approx([0.1, 0.1, 1.9, 4.75, 0.1])
 
 
@@ -328,7 +319,7 @@ def bars(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Any:
     assert not _bars._taken
 
 
-def test_bars(bars: Any, clock: Clock, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_bars(bars: Any, clock: Clock, queues: Any) -> None:
     scheduler, camera, analysis = queues
     terminal = Terminal()
     gate = Gate()
@@ -349,7 +340,7 @@ def test_bars(bars: Any, clock: Clock, queues: tuple[Scheduler, Queue, Queue]) -
     assert terminal.getvalue().endswith("\x1b[?25h"), "the cursor is there again"
 
 
-def test_bars_of_a_stopped_scheduler(bars: Any, queues: tuple[Scheduler, Queue, Queue]) -> None:
+def test_bars_of_a_stopped_scheduler(bars: Any, queues: Any) -> None:
     scheduler, camera, _ = queues
     terminal = Terminal()
     with progress(scheduler, file=terminal):
@@ -359,7 +350,7 @@ def test_bars_of_a_stopped_scheduler(bars: Any, queues: tuple[Scheduler, Queue, 
 
 
 def test_two_at_once_on_one_terminal(
-    bars: Any, still: Clock, monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]
+    bars: Any, still: Clock, monkeypatch: pytest.MonkeyPatch, queues: Any
 ) -> None:
     """The second gets lines, above the bars."""
     terminal = Terminal()
@@ -397,18 +388,6 @@ def test_without_standard_streams(bars: Any, monkeypatch: pytest.MonkeyPatch) ->
     with planned(1) as (scheduler, queue), progress(scheduler, file=terminal):
         settle(queue, 1)
     assert terminal.last()[-1].endswith("1 of 1")
-
-
-def test_a_terminal_that_is_gone(
-    bars: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(bars, "INTERVAL", 0.001)
-    terminal = Terminal()
-    with pytest.raises(KeyError), progress(Scheduler(), file=terminal):
-        terminal.closing = True
-        until(lambda: caplog.records)
-        raise KeyError
-    assert len(caplog.records) == 1
 
 
 def test_a_terminal_that_was_never_there(bars: Any) -> None:
@@ -496,9 +475,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return shown
 
 
-def test_a_notebook(
-    bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, queues: tuple[Scheduler, Queue, Queue]
-) -> None:
+def test_a_notebook(bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, queues: Any) -> None:
     monkeypatch.setattr(bars, "NOTEBOOK_INTERVAL", 0.001)
     scheduler, camera, _ = queues
     with progress(scheduler):

@@ -60,14 +60,10 @@ class Page:
         """Return the value of an expression of JavaScript, after the next picture was drawn."""
         return self.driver.execute_async_script(
             "const reply = arguments[arguments.length - 1], given = [...arguments];"
+            "const task = timeline.byNumber.get(given[0]);"
             f"requestAnimationFrame(() => requestAnimationFrame(() => reply(({code}))));",
             *args,
         )
-
-    def drawn(self) -> bool:
-        """Return whether the page has drawn a picture."""
-        begun: bool = self.driver.execute_script("return window.timeline?.drawn.frames > 0")
-        return begun
 
     def element(self, id: str) -> Any:
         return self.driver.find_element(By.ID, id)
@@ -79,24 +75,16 @@ class Page:
         """Press keys for the element that has the focus."""
         self.driver.switch_to.active_element.send_keys(*keys)
 
-    def index(self, number: int) -> int:
-        """Return the index of the task with this number."""
-        found: int = self.js("timeline.byNumber.get(given[0])", number)
-        return found
-
     def point(self, number: int) -> tuple[int, int]:
         """Return the middle of a task's visible part, on the screen."""
+        box = self.element("slices").rect
         x, y = self.js(
-            "(task => {"
-            "  const {left, top} = document.getElementById('slices').getBoundingClientRect();"
-            "  const {start, end, xOf, view} = timeline;"
-            "  const from = Math.max(xOf(start[task]), view.gutter);"
-            "  const until = Math.min(xOf(end[task]), view.width);"
-            "  return [left + (from + until) / 2, top + timeline.middleOf(task)];"
-            "})(given[0])",
-            self.index(number),
+            "(({start, end, xOf, view}) => ["
+            "  (Math.max(xOf(start[task]), view.gutter) + Math.min(xOf(end[task]), view.width)) / 2,"
+            "  timeline.middleOf(task)])(timeline)",
+            number,
         )
-        return round(x), round(y)
+        return round(box["x"] + x), round(box["y"] + y)
 
     def pointer(self, *steps: str | tuple[int, int]) -> None:
         """Move the pointer to points; press and release it."""
@@ -111,24 +99,27 @@ class Page:
                 pointer.move_to_location(*step)
         chain.perform()
 
+    def click(self, number: int) -> None:
+        self.pointer(self.point(number), "down", "up")
+
+    @property
     def span(self) -> float:
         span: float = self.js("timeline.view.until - timeline.view.from")
         return span
 
+    @property
     def selected(self) -> int | None:
-        """Return the number of the selected task."""
+        """The number of the selected task."""
         number: int | None = self.js("timeline.number[timeline.view.selected] ?? null")
         return number
 
     def colours(self, number: int) -> Counter[tuple[int, int, int]]:
         """Return the colours in the middle of a task's slice, and how many pixels have each."""
         place = self.js(
-            "(task => {"
-            "  const x = Math.floor(timeline.xOf((timeline.start[task] + timeline.end[task]) / 2));"
-            "  const lane = timeline.laneOf(task), y = timeline.middleOf(task) - lane.height / 2;"
-            "  return [x - 8, y, 16, lane.height - 1];"
-            "})(given[0])",
-            self.index(number),
+            "(({start, end, xOf, laneOf, middleOf}) => ["
+            "  Math.floor(xOf((start[task] + end[task]) / 2)) - 8,"
+            "  middleOf(task) - laneOf(task).height / 2, 16, laneOf(task).height - 1])(timeline)",
+            number,
         )
         pixels = self.pixels(*place)
         return Counter(zip(pixels[0::4], pixels[1::4], pixels[2::4], strict=True))
@@ -146,10 +137,6 @@ class Page:
             *place,
         )
         return found
-
-    def console(self) -> list[dict[str, Any]]:
-        log: list[dict[str, Any]] = self.driver.get_log("browser")
-        return log
 
     def fetched(self) -> list[str]:
         """Return the addresses that the browser has requested since the last call."""
@@ -173,11 +160,11 @@ def opened(chromium: Chrome, tmp_path: Path) -> Iterator[Opened]:
         pages.append(Page(chromium, file))
         pages[0].fetched()  # by Chromium's own first page
         chromium.get(file.as_uri())
-        pages[0].until(lambda page: page.drawn())
+        pages[0].until(lambda page: page.driver.execute_script("return window.timeline?.drawn.frames > 0"))
         return pages[0]
 
     yield open_
-    assert pages[0].console() == []
+    assert chromium.get_log("browser") == []
     assert [url for url in pages[0].fetched() if not url.startswith("data:")] == [pages[0].file.as_uri()]
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
@@ -191,6 +178,11 @@ DIAMOND = [
     ran(3, 1200, 2200, "count", queue=2, thread=2, needs=[1]),
     ran(4, 3300, 4300, "compare", queue=2, thread=1, needs=[2, 3]),
 ]
+
+
+@pytest.fixture
+def diamond(opened: Opened) -> Page:
+    return opened(DIAMOND)
 
 
 # -- What it shows
@@ -229,15 +221,14 @@ def test_what_failed_or_was_cancelled_is_hatched(opened: Opened) -> None:
     assert failed[226, 85, 85] > 50 < cancelled[138, 143, 152]
 
 
-def test_the_critical_path_is_marked(opened: Opened) -> None:
-    shown = opened(DIAMOND)
+def test_the_critical_path_is_marked(diamond: Page) -> None:
     accent = (192, 0, 122)
-    assert [shown.colours(number)[accent] > 0 for number in (1, 2, 3, 4)] == [True, True, False, True]
-    assert shown.js("timeline.drawn.steps") == 2
-    shown.element("path").click()
-    assert shown.js("timeline.drawn.steps") == 0
-    assert [shown.colours(number)[accent] for number in (1, 2, 3, 4)] == [0] * 4
-    assert shown.element("path").get_attribute("aria-pressed") == "false"
+    assert [diamond.colours(number)[accent] > 0 for number in (1, 2, 3, 4)] == [True, True, False, True]
+    assert diamond.js("timeline.drawn.steps") == 2
+    diamond.element("path").click()
+    assert diamond.js("timeline.drawn.steps") == 0
+    assert [diamond.colours(number)[accent] for number in (1, 2, 3, 4)] == [0] * 4
+    assert diamond.element("path").get_attribute("aria-pressed") == "false"
 
 
 def test_final_results_rise_to_their_number(opened: Opened) -> None:
@@ -251,7 +242,7 @@ def test_final_results_rise_to_their_number(opened: Opened) -> None:
 def test_tasks_that_never_ran_are_in_their_queue(opened: Opened) -> None:
     events = [*DIAMOND, dropped(5, 2000, "late", queue=2, needs=[77])]
     shown = opened(events)
-    shown.pointer(shown.point(5), "down", "up")
+    shown.click(5)
     facts = shown.element("facts").text.splitlines()
     assert facts[0] == "late"
     assert {"compute", "✕ failed, never ran, final", "2 ms", "a task that is not in the file"} <= set(facts)
@@ -282,51 +273,47 @@ def test_times_when_the_scheduler_was_stopped_are_shaded(opened: Opened) -> None
 # -- Moving
 
 
-def test_keys_zoom_and_move(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    rows = shown.element("rows")
-    whole = shown.span()
+def test_keys_zoom_and_move(diamond: Page) -> None:
+    rows = diamond.element("rows")
+    whole = diamond.span
     rows.send_keys("+")
-    assert shown.span() == pytest.approx(whole / 1.5)
-    before = shown.js("timeline.view.from")
+    assert diamond.span == pytest.approx(whole / 1.5)
+    before = diamond.js("timeline.view.from")
     rows.send_keys(Keys.ARROW_RIGHT)
-    assert shown.js("timeline.view.from") == pytest.approx(before + shown.span() / 8)
+    assert diamond.js("timeline.view.from") == pytest.approx(before + diamond.span / 8)
     rows.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
-    assert shown.js("timeline.view.from") == pytest.approx(before - shown.span() / 8)
+    assert diamond.js("timeline.view.from") == pytest.approx(before - diamond.span / 8)
     rows.send_keys("-", "-", "-")
-    assert shown.span() == pytest.approx(whole)
+    assert diamond.span == pytest.approx(whole)
     rows.send_keys("+++++", Keys.HOME)
-    assert shown.span() == pytest.approx(whole)
+    assert diamond.span == pytest.approx(whole)
 
 
-def test_the_wheel_zooms_around_the_pointer(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    _, y = shown.point(4)
-    under = "timeline.xOf(timeline.start[given[0]])"
-    x = round(shown.element("slices").rect["x"] + shown.js(under, shown.index(4)))
-    whole = shown.span()
-    wheel = ActionChains(shown.driver)
+def test_the_wheel_zooms_around_the_pointer(diamond: Page) -> None:
+    _, y = diamond.point(4)
+    under = "timeline.xOf(timeline.start[task])"
+    x = round(diamond.element("slices").rect["x"] + diamond.js(under, 4))
+    whole = diamond.span
+    wheel = ActionChains(diamond.driver)
     wheel.w3c_actions.wheel_action.scroll(x, y, 0, -200)
     wheel.perform()
-    assert shown.span() < 0.8 * whole
-    assert shown.element("slices").rect["x"] + shown.js(under, shown.index(4)) == pytest.approx(x, abs=2)
+    assert diamond.span < 0.8 * whole
+    assert diamond.element("slices").rect["x"] + diamond.js(under, 4) == pytest.approx(x, abs=2)
 
 
-def test_dragging_moves_and_does_not_select(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    shown.js("timeline.zoom(4)")
-    before = shown.js("timeline.xOf(2000)")
-    x, y = shown.point(2)
-    shown.pointer((x, y), "down", (x - 50, y), (x - 100, y), "up")
-    assert shown.js("timeline.xOf(2000)") == pytest.approx(before - 100, abs=2)
-    assert shown.selected() is None
+def test_dragging_moves_and_does_not_select(diamond: Page) -> None:
+    diamond.js("timeline.zoom(4)")
+    before = diamond.js("timeline.xOf(2000)")
+    x, y = diamond.point(2)
+    diamond.pointer((x, y), "down", (x - 50, y), (x - 100, y), "up")
+    assert diamond.js("timeline.xOf(2000)") == pytest.approx(before - 100, abs=2)
+    assert diamond.selected is None
 
 
-def test_two_fingers_zoom_and_a_tap_selects(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    x, y = shown.point(2)
-    whole = shown.span()
-    fingers = ActionBuilder(shown.driver, duration=0)
+def test_two_fingers_zoom_and_a_tap_selects(diamond: Page) -> None:
+    x, y = diamond.point(2)
+    whole = diamond.span
+    fingers = ActionBuilder(diamond.driver, duration=0)
     for name, side in (("left", -1), ("right", 1)):
         finger = fingers.add_pointer_input("touch", name)
         finger.create_pointer_move(0, x + side * 50, y)
@@ -334,22 +321,23 @@ def test_two_fingers_zoom_and_a_tap_selects(opened: Opened) -> None:
         finger.create_pointer_move(0, x + side * 100, y)
         finger.create_pointer_up(0)
     fingers.perform()
-    assert shown.span() == pytest.approx(whole / 2, rel=0.1)
-    assert shown.selected() is None
-    tap = ActionBuilder(shown.driver, mouse=PointerInput("touch", "finger"))
-    tap.pointer_action.move_to_location(*shown.point(2)).pointer_down().pointer_up()
+    assert diamond.span == pytest.approx(whole / 2, rel=0.1)
+    assert diamond.selected is None
+    tap = ActionBuilder(diamond.driver, mouse=PointerInput("touch", "finger"))
+    tap.pointer_action.move_to_location(*diamond.point(2)).pointer_down().pointer_up()
     tap.perform()
-    assert shown.selected() == 2
-    assert not shown.element("tip").is_displayed()
+    assert diamond.selected == 2
+    assert not diamond.element("tip").is_displayed()
 
 
-def test_the_overview_moves_the_view(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    shown.js("timeline.zoom(10)")
-    box = shown.element("overview").rect
+def test_the_overview_moves_the_view(diamond: Page) -> None:
+    diamond.js("timeline.zoom(10)")
+    box = diamond.element("overview").rect
     middle = round(box["x"] + 150 + (box["width"] - 158) * 0.75), round(box["y"] + 40)
-    shown.pointer(middle, "down", "up")
-    assert shown.js("(timeline.view.from + timeline.view.until) / 2") == pytest.approx(0.75 * 4300, rel=0.01)
+    diamond.pointer(middle, "down", "up")
+    assert diamond.js("(timeline.view.from + timeline.view.until) / 2") == pytest.approx(
+        0.75 * 4300, rel=0.01
+    )
 
 
 def test_many_rows_scroll(opened: Opened) -> None:
@@ -365,41 +353,38 @@ def test_many_rows_scroll(opened: Opened) -> None:
 # -- Finding and selecting
 
 
-def test_search_finds_tasks_by_name(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    box = shown.element("search")
+def test_search_finds_tasks_by_name(diamond: Page) -> None:
+    box = diamond.element("search")
     box.send_keys("CO")
-    assert shown.element("result").text == "3 found"
+    assert diamond.element("result").text == "3 found"
     box.send_keys(Keys.ENTER)
-    assert (shown.element("result").text, shown.selected()) == ("1 of 3", 3)  # ends before 2
+    assert (diamond.element("result").text, diamond.selected) == ("1 of 3", 3)  # ends before 2
     box.send_keys(Keys.SHIFT, Keys.ENTER)
-    assert (shown.element("result").text, shown.selected()) == ("3 of 3", 4)
-    shown.element("next").click()
-    assert shown.selected() == 3
+    assert (diamond.element("result").text, diamond.selected) == ("3 of 3", 4)
+    diamond.element("next").click()
+    assert diamond.selected == 3
     box.send_keys("x")
-    assert shown.element("result").text == "none found"
-    assert not shown.element("next").is_enabled()
+    assert diamond.element("result").text == "none found"
+    assert not diamond.element("next").is_enabled()
     box.send_keys(Keys.ESCAPE)
-    assert (box.get_attribute("value"), shown.element("result").text) == ("", "")
-    assert shown.driver.switch_to.active_element.get_attribute("id") == "rows"
+    assert (box.get_attribute("value"), diamond.element("result").text) == ("", "")
+    assert diamond.driver.switch_to.active_element.get_attribute("id") == "rows"
 
 
 def test_search_finds_a_task_by_its_number_and_brings_it_into_view(opened: Opened) -> None:
     shown = opened(synthetic(5000, queues=20, slots=4))
     shown.press("/")
     shown.press("#4321", Keys.ENTER)
-    assert shown.selected() == 4321
-    task = shown.index(4321)
-    assert shown.js("timeline.view.from") < shown.js("timeline.start[given[0]]", task)
-    assert shown.js("timeline.view.until") > shown.js("timeline.end[given[0]]", task)
+    assert shown.selected == 4321
+    assert shown.js("timeline.view.from < timeline.start[task]", 4321)
+    assert shown.js("timeline.view.until > timeline.end[task]", 4321)
     assert 0 < shown.point(4321)[1] < shown.js("innerHeight")
 
 
-def test_the_task_under_the_pointer_has_a_tip(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    tip = shown.element("tip")
+def test_the_task_under_the_pointer_has_a_tip(diamond: Page) -> None:
+    tip = diamond.element("tip")
     assert not tip.is_displayed()
-    shown.pointer(shown.point(2))
+    diamond.pointer(diamond.point(2))
     assert tip.text.splitlines() == [
         "correct",
         "number: #2",
@@ -412,54 +397,52 @@ def test_the_task_under_the_pointer_has_a_tip(opened: Opened) -> None:
         "critical path: on it",
         "dependencies: 1",
     ]
-    x, y = shown.point(2)
-    shown.pointer((x, y + 200))
+    x, y = diamond.point(2)
+    diamond.pointer((x, y + 200))
     assert not tip.is_displayed()
 
 
-def test_a_selected_task_has_arrows_and_links_to_its_neighbours(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    shown.pointer(shown.point(2), "down", "up")
-    assert shown.selected() == 2
-    assert shown.js("timeline.drawn.arrows") == 2  # from 1, to 4
-    facts = shown.element("facts")
-    assert not shown.element("summary").is_displayed()
+def test_a_selected_task_has_arrows_and_links_to_its_neighbours(diamond: Page) -> None:
+    diamond.click(2)
+    assert diamond.selected == 2
+    assert diamond.js("timeline.drawn.arrows") == 2  # from 1, to 4
+    facts = diamond.element("facts")
+    assert not diamond.element("summary").is_displayed()
     assert "Depends on (1)\nacquire #1\nNeeded by (1)\ncompare #4" in facts.text
     facts.find_elements(By.TAG_NAME, "button")[1].click()
-    assert shown.selected() == 4
-    assert shown.js("timeline.drawn.arrows") == 2  # from 2 and 3
+    assert diamond.selected == 4
+    assert diamond.js("timeline.drawn.arrows") == 2  # from 2 and 3
     facts.find_elements(By.TAG_NAME, "button")[1].click()
-    assert shown.selected() == 3
+    assert diamond.selected == 3
     facts.find_elements(By.TAG_NAME, "button")[0].click()
-    assert shown.selected() == 1
+    assert diamond.selected == 1
     assert "Needed by (2)\ncorrect #2\ncount #3" in facts.text
-    shown.element("rows").send_keys(Keys.ESCAPE)
-    assert shown.selected() is None
+    diamond.element("rows").send_keys(Keys.ESCAPE)
+    assert diamond.selected is None
     assert not facts.is_displayed()
-    assert shown.element("summary").is_displayed()
+    assert diamond.element("summary").is_displayed()
 
 
-def test_keys_alone_lead_from_task_to_task(opened: Opened) -> None:
-    shown = opened(DIAMOND)
+def test_keys_alone_lead_from_task_to_task(diamond: Page) -> None:
     visited = []
     while not visited or visited[-1] != "rows":
-        shown.press(Keys.TAB)
-        visited.append(shown.driver.switch_to.active_element.get_attribute("id"))
+        diamond.press(Keys.TAB)
+        visited.append(diamond.driver.switch_to.active_element.get_attribute("id"))
         assert len(visited) < 20
     assert visited == ["search", "out", "in", "all", "path", "rows"]
-    assert shown.js("getComputedStyle(document.getElementById('slices')).outlineStyle") == "solid"
-    shown.press(Keys.ENTER)
-    assert shown.selected() == 3  # nearest to the middle
-    shown.press(Keys.SHIFT, Keys.ARROW_UP)
-    assert shown.selected() == 2
-    shown.press(Keys.SHIFT, Keys.ARROW_RIGHT)
-    assert shown.selected() == 4
-    shown.press(Keys.SHIFT, Keys.ARROW_RIGHT)
-    assert shown.selected() == 4  # the last
-    shown.press(Keys.SHIFT, Keys.ARROW_UP)
-    assert shown.selected() == 1
-    shown.press(Keys.ENTER)  # zooms to it
-    assert shown.span() == pytest.approx(6000, rel=0.3)
+    assert diamond.js("getComputedStyle(document.getElementById('slices')).outlineStyle") == "solid"
+    diamond.press(Keys.ENTER)
+    assert diamond.selected == 3  # nearest to the middle
+    diamond.press(Keys.SHIFT, Keys.ARROW_UP)
+    assert diamond.selected == 2
+    diamond.press(Keys.SHIFT, Keys.ARROW_RIGHT)
+    assert diamond.selected == 4
+    diamond.press(Keys.SHIFT, Keys.ARROW_RIGHT)
+    assert diamond.selected == 4  # the last
+    diamond.press(Keys.SHIFT, Keys.ARROW_UP)
+    assert diamond.selected == 1
+    diamond.press(Keys.ENTER)  # zooms to it
+    assert diamond.span == pytest.approx(6000, rel=0.3)
 
 
 # -- Whatever the file has
@@ -485,7 +468,7 @@ def test_a_file_without_tasks_has_a_page(opened: Opened) -> None:
     shown.element("rows").send_keys("+", Keys.ENTER, Keys.SHIFT, Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
     shown.element("search").send_keys("x", Keys.ENTER)
     assert shown.driver.title == "run.json: 0 tasks in 0 µs, 0 queues"
-    assert shown.selected() is None
+    assert shown.selected is None
 
 
 # -- How it looks
@@ -495,21 +478,19 @@ def background(shown: Page) -> tuple[int, ...]:
     return tuple(shown.pixels(2, 2, 1, 1)[:3])
 
 
-def test_it_is_light_or_dark_as_preferred(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    assert background(shown) == (255, 255, 255)
+def test_it_is_light_or_dark_as_preferred(diamond: Page) -> None:
+    assert background(diamond) == (255, 255, 255)
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
-    shown.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
-    shown.until(lambda page: background(page) == (20, 23, 27))
+    diamond.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    diamond.until(lambda page: background(page) == (20, 23, 27))
 
 
-def test_it_fits_a_phone(opened: Opened) -> None:
-    shown = opened(DIAMOND)
-    shown.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
-    shown.until(lambda page: page.js("timeline.view.width") < 400)
-    assert shown.js("document.documentElement.scrollWidth") == 390
-    assert shown.js("document.documentElement.scrollHeight") == 844
-    assert shown.js("document.getElementById('slices').width") == 2 * shown.js("timeline.view.width")
-    assert shown.js("timeline.drawn.slices") == 4
-    for button in shown.driver.find_elements(By.TAG_NAME, "button"):
+def test_it_fits_a_phone(diamond: Page) -> None:
+    diamond.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    diamond.until(lambda page: page.js("timeline.view.width") < 400)
+    assert diamond.js("document.documentElement.scrollWidth") == 390
+    assert diamond.js("document.documentElement.scrollHeight") == 844
+    assert diamond.js("document.getElementById('slices').width") == 2 * diamond.js("timeline.view.width")
+    assert diamond.js("timeline.drawn.slices") == 4
+    for button in diamond.driver.find_elements(By.TAG_NAME, "button"):
         assert button.rect["x"] >= 0 and button.rect["x"] + button.rect["width"] <= 390

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from operator import add
 from pathlib import Path
@@ -26,17 +25,11 @@ from threads import beside, planned, until, until_gone
 from traces import check_format
 
 import smqexec
-from smqexec import Queue, Scheduler
+from smqexec import Queue
 from smqexec._observe.events import newcomers
 from smqexec._observe.trace import write as _recorder
-from smqexec._observe.trace.read import Trace, read
+from smqexec._observe.trace.read import read
 from smqexec.trace import Recording, record
-
-
-def events(path: Path) -> list[Any]:
-    """The events of a recording that was closed."""
-    found: list[Any] = json.loads(path.read_bytes())
-    return found
 
 
 @pytest.fixture
@@ -45,8 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_small_run(path: Path) -> None:
-    scheduler = Scheduler(stopped=True)
-    with record(scheduler, path) as recording:
+    with planned(stopped=True) as (scheduler,), record(scheduler, path) as recording:
         disk, cpu = Queue(scheduler, 1, "disk"), Queue(scheduler, 2, "cpu")
         one = disk.submit(add, 1, 2)
         two = disk.options(name="the second").submit(add, one, 2)
@@ -57,24 +49,23 @@ def test_small_run(path: Path) -> None:
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
         scheduler.stop()
-    scheduler.resume()
-    scheduler.shutdown()
+        recording.close()
     assert (both.result(), never.exception()) == (8, failed.exception())
     assert recording.path == str(path)
     trace = read(path)
     first = min(task.number for task in trace.tasks)
     seen = {task.number - first: task for task in trace.tasks}
-    assert [(seen[n].name, seen[n].queue.name, seen[n].outcome) for n in range(6)] == [
-        ("add", "disk", "done"),
-        ("the second", "disk", "done"),
-        ("add", "cpu", "done"),
-        ("count", "cpu", "done"),
-        ("fail", "cpu", "failed"),
-        ("add", "cpu", "failed"),
+    facts = [(seen[n].name, seen[n].queue.name, seen[n].outcome, seen[n].thread > 0) for n in range(6)]
+    assert facts == [
+        ("add", "disk", "done", True),
+        ("the second", "disk", "done", True),
+        ("add", "cpu", "done", True),
+        ("count", "cpu", "done", True),
+        ("fail", "cpu", "failed", True),
+        ("add", "cpu", "failed", False),
     ]
     needs = [[number - first for number in seen[n].dependencies] for n in range(6)]
     assert needs == [[], [0], [0, 1], [], [3], [4]]
-    assert [not seen[n].thread for n in range(6)] == [False] * 5 + [True]
     assert sorted(queue[1:] for queue in trace.queues.values()) == [("cpu", 2), ("disk", 1)]
     assert [number - first for _, number in trace.items] == [3, 3]
     assert [name for _, name in trace.marks] == ["resume", "stop"]
@@ -82,23 +73,7 @@ def test_small_run(path: Path) -> None:
     assert (trace.whole, trace.damaged) == (True, 0)
     for task in seen.values():
         assert task.submitted is not None and task.submitted <= task.start <= task.end
-    written = events(path)
-    check_format(written)
-
-
-def test_methods_of_a_name_are_not_called(path: Path) -> None:
-    class Name(str):
-        def __hash__(self) -> int:
-            raise AssertionError
-
-        __format__ = __len__ = __iter__ = __eq__ = __hash__  # type: ignore[assignment]
-
-    with planned(1) as (scheduler, queue), record(scheduler, path):
-        task = queue.options(name=Name("odd")).submit(fail)
-        assert "raised by task odd#" in task.exception(DEADLINE).__notes__[0]
-        assert " odd#" in repr(task)
-        assert scheduler.wait(DEADLINE)
-    assert [task.name for task in read(path).tasks] == ["odd"]
+    check_format(json.loads(path.read_bytes()))
 
 
 def test_queue_of_another_executor_has_a_row_for_each_slot(path: Path) -> None:
@@ -113,7 +88,7 @@ def test_queue_of_another_executor_has_a_row_for_each_slot(path: Path) -> None:
     trace = read(path)
     assert sorted(task.thread for task in trace.tasks) == [1, 2, 3]
     assert [queue.slots for queue in trace.queues.values()] == [3], "a prefetched call has no slot"
-    check_format(events(path))
+    check_format(json.loads(path.read_bytes()))
 
 
 def test_what_was_there_before_is_in_it(path: Path) -> None:
@@ -143,33 +118,32 @@ def test_two_recordings_at_once(tmp_path: Path) -> None:
     with planned(1) as (scheduler, queue), record(scheduler, one):
         queue.submit(add, 1, 2).result(DEADLINE)
         with record(scheduler, two):
-            task = queue.submit(add, 3, 4)
-            task.result(DEADLINE)
-        queue.submit(add, task, 4).result(DEADLINE)
+            queue.submit(add, 3, 4).result(DEADLINE)
+        queue.submit(add, 3, 4).result(DEADLINE)
     assert [len(read(each).tasks) for each in (one, two)] == [3, 1]
     assert read(one).tasks[1].number == read(two).tasks[0].number
 
 
 def test_one_file_is_written_by_one_recording(path: Path) -> None:
     with planned() as (scheduler,):
-        with record(scheduler, path), pytest.raises(ValueError, match="being written by another recording"):
-            record(scheduler, path.parent / "." / path.name)
-        with record(scheduler, path), pytest.raises(ValueError, match="being written by another recording"):
-            record(scheduler, os.fsencode(path))  # type: ignore[arg-type]
-        with record(scheduler, path):  # again, now that it is closed
-            pass
+        for same in (path.parent / "." / path.name, os.fsencode(path)):
+            with (
+                record(scheduler, path),
+                pytest.raises(ValueError, match="being written by another recording"),
+            ):
+                record(scheduler, same)  # type: ignore[arg-type]
+        record(scheduler, path).close()  # again, now that it is closed
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:
     with planned(1) as (scheduler, queue):
         with pytest.raises(TypeError, match=r"record takes a Scheduler, such as that of a queue"):
             record(queue, tmp_path / "run.json")
-        with pytest.raises(FileNotFoundError):
-            record(scheduler, tmp_path / "none" / "run.json")
         with pytest.raises(IsADirectoryError):
             record(scheduler, tmp_path)
-        with pytest.raises(FileNotFoundError):  # not that the folder is one
-            record(scheduler, "")
+        for missing in (tmp_path / "none" / "run.json", ""):
+            with pytest.raises(FileNotFoundError):
+                record(scheduler, missing)
         assert core_of(scheduler).observers == ()
     assert list(tmp_path.iterdir()) == []
     assert _recorder._recordings == {}
@@ -189,9 +163,8 @@ def test_no_thread_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_closing_twice_and_from_two_threads(path: Path) -> None:
-    with planned(1) as (scheduler, queue):
+    with planned() as (scheduler,):
         recording = record(scheduler, path)
-        queue.submit(add, 1, 2).result(DEADLINE)
         for closing in [beside(recording.close) for _ in range(4)]:
             closing.result(DEADLINE)
         recording.watch(scheduler)
@@ -249,22 +222,17 @@ def test_notes_that_pile_up_are_made_slowly(path: Path, monkeypatch: pytest.Monk
     paused: list[float] = []
     monkeypatch.setattr(_recorder, "BACKLOG", 2)
     monkeypatch.setattr(_recorder, "sleep", paused.append)
-    with planned(1) as (scheduler, queue):
-        recording = record(scheduler, path)
-        with recording._lock:
-            queue.submit(add, 1, 2).result(DEADLINE)
-        recording.close()
+    with planned(1) as (scheduler, queue), record(scheduler, path) as recording, recording._lock:
+        queue.submit(add, 1, 2).result(DEADLINE)
     assert paused == [_recorder.PAUSE]
     assert len(read(path).tasks) == 1
 
 
 def test_finalizer_that_ends_tasks_in_the_middle_of_a_write_waits_for_nobody(path: Path) -> None:
-    with planned(1) as (scheduler, queue), scheduler.stop():
+    with planned(1, stopped=True) as (scheduler, queue):
         pending = queue.submit(add, 1, 2)
-        recording = record(scheduler, path)
-        with recording._lock:
+        with record(scheduler, path) as recording, recording._lock:
             pending.cancel()  # as from a finalizer, in the thread that writes
-        recording.close()
     assert [task.outcome for task in read(path).tasks] == ["cancelled"]
 
 
@@ -273,41 +241,42 @@ def test_no_object_of_the_user_is_kept(path: Path) -> None:
         def __call__(self, *args: Any) -> Any:
             return Thing()
 
-    with planned(1) as (scheduler, queue):
-        recording = record(scheduler, path)
-        with recording._lock:  # nothing is written now
-            thing = Thing()
-            task = queue.submit(thing, thing)
-            gone = [ref(thing), ref(task), ref(task.result(DEADLINE))]
-            queue.shutdown()  # and its thread has ended: it owned the result
-            del thing, task
-            until_gone(*gone)
-        recording.close()
+    with planned(1) as (scheduler, queue), record(scheduler, path) as recording, recording._lock:
+        # Nothing is written now.
+        thing = Thing()
+        task = queue.submit(thing, thing)
+        gone = [ref(thing), ref(task), ref(task.result(DEADLINE))]
+        queue.shutdown()  # and its thread has ended: it owned the result
+        del thing, task
+        until_gone(*gone)
 
 
 # The end of the program, and its environment.
 
 
-def run(path: Path, code: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run *code* in a program of its own, which is traced."""
-    command = [sys.executable, *options, "-c", code]
+def run(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these *arguments*, traced into *path*."""
     folder = path.parents[1]
     traced = {"SMQEXEC_TRACE": str(path.relative_to(folder)), "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
-        command, cwd=folder, env={**os.environ, **traced}, capture_output=True, text=True, timeout=60
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, **traced},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
-def well(path: Path, code: str, *options: str) -> Trace:
-    done = run(path, code, *options)
+def well(path: Path, *arguments: str) -> str:
+    """Return the output of a run without errors."""
+    done = run(path, *arguments)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return read(path)
+    return done.stdout
 
 
 def test_environment_variable_records_all_schedulers(path: Path) -> None:
-    trace = well(
-        path,
-        """if True:
+    code = """if True:
         import os
         from operator import add
         from smqexec import Queue, Scheduler
@@ -319,28 +288,21 @@ def test_environment_variable_records_all_schedulers(path: Path) -> None:
         more = Queue(scheduler, 2, "more")
         more.submit(add, one, 3)
         # It is left to the end of the program to wait.
-        """,
-    )
+    """
+    well(path, "-c", code)
+    trace = read(path)
     assert [queue[:2] for queue in trace.queues.values()] == [(1, "alone"), (2, "more")]
     assert [(task.queue.pid, task.outcome) for task in trace.tasks] == [(1, "done"), (2, "done")]
     assert trace.whole and not trace.damaged
+    # The command line shows the file that the variable names, and leaves it as it is.
+    assert "2 tasks in " in well(path, "-W", "error", "-m", "smqexec.trace", str(path), "--text")
+    assert len(read(path).tasks) == 2
 
 
-def test_program_without_a_scheduler_writes_nothing(path: Path) -> None:
-    path.write_text("what was there")
-    done = run(path, "import smqexec, smqexec.trace")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert path.read_text() == "what was there"
-
-
-def test_command_line_shows_a_file_also_where_the_variable_names_it(path: Path) -> None:
-    well(path, "import smqexec; smqexec.Queue(1).submit(int)")
-    environment = {**os.environ, "SMQEXEC_TRACE": str(path)}
-    command = [sys.executable, "-W", "error", "-m", "smqexec.trace", str(path), "--text"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "1 task in " in done.stdout
-    assert len(read(path).tasks) == 1
+def test_environment_variable_that_names_no_file_is_named(path: Path) -> None:
+    done = run(path / "none", "-c", "import smqexec")
+    assert done.returncode == 1
+    assert 'os.environ.pop("SMQEXEC_TRACE")' in done.stderr and "FileNotFoundError" in done.stderr
 
 
 def test_import_stays_light() -> None:
@@ -353,31 +315,20 @@ def test_import_stays_light() -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
 def test_killed_program_leaves_a_file_that_can_be_read(path: Path) -> None:
+    """It is written as it goes; the beginning of what hangs, once that has run for long."""
     code = """if True:
-        import sys, threading, time
+        import os, signal, sys, threading, time
         from smqexec import Queue
         queue = Queue(2)
-        hang = threading.Event()
         for n in range(500):
-            last = queue.submit(int)
-        queue.submit(hang.wait)
-        last.result()
-        print("now", flush=True)
-        sys.stdin.read()
+            queue.submit(int)
+        queue.scheduler.wait()
+        queue.submit(threading.Event().wait)
+        while not (os.path.exists(sys.argv[1]) and b"Event.wait" in open(sys.argv[1], "rb").read()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
     """
-    environment = {**os.environ, "SMQEXEC_TRACE": str(path)}
-    with subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as program:
-        try:
-            assert program.stdout is not None and program.stdout.readline() == b"now\n"
-            # It is written as it goes; the beginning of what hangs, once that has run for long.
-            deadline = time.monotonic() + DEADLINE
-            while not (path.exists() and b"Event.wait" in path.read_bytes()):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-        finally:
-            program.kill()
+    assert run(path, "-c", code, str(path)).returncode == -signal.SIGKILL
     trace = read(path)
     assert len(trace.tasks) == 501 and not trace.whole and trace.damaged == 0
     assert [task.name for task in trace.tasks if task.outcome == "running"] == ["Event.wait"]
@@ -385,9 +336,7 @@ def test_killed_program_leaves_a_file_that_can_be_read(path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_child_of_a_fork_writes_nothing(path: Path) -> None:
-    trace = well(
-        path,
-        """if True:
+    code = """if True:
         import os
         import smqexec
         from smqexec import Queue
@@ -402,10 +351,9 @@ def test_child_of_a_fork_writes_nothing(path: Path) -> None:
             other = Queue(1)
             other.submit(int).result()
             other.shutdown()
-        """,
-        "-W",
-        "ignore::DeprecationWarning",
-    )
+    """
+    well(path, "-W", "ignore::DeprecationWarning", "-c", code)
+    trace = read(path)
     assert len(trace.tasks) == 2 and trace.whole and not trace.damaged and len(trace.queues) == 1
 
 
@@ -421,14 +369,7 @@ def test_everything(path: Path) -> None:
             queue.submit(add, 1, 2)
     recording.close()
     newcomers.pop()
-    Queue(1).shutdown()  # of which nothing is written any more
     assert [(task.queue.pid, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
-
-
-def test_environment_variable_that_names_no_file_is_named(path: Path) -> None:
-    done = run(path / "none", "import smqexec")
-    assert done.returncode == 1
-    assert 'os.environ.pop("SMQEXEC_TRACE")' in done.stderr and "FileNotFoundError" in done.stderr
 
 
 def test_package_has_the_module(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,34 +22,38 @@ MS = 1000.0
 DISK = QueueRecord(1, "disk", 2)
 
 
-def slots(name: str = "disk", workers: int = 2) -> Any:
-    """Return a stand-in for a queue's state."""
-    return _Slots(name=name, width=workers)
+class Slots(SimpleNamespace):
+    """A stand-in for a queue's state."""
 
-
-class _Slots(SimpleNamespace):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
 class Scribe:
-    """Notes in milliseconds, written to a file and read back."""
+    """Notes in milliseconds, written to a file and read back; of the queue "disk", or of *queue*."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.disk = Slots(name="disk", width=2)
         self.lines = Encoder(0.0)
         self.lines.meta("smqexec", version="1", python="CPython 3", cores=2)
 
     def note(
-        self, kind: str, ms: float, number: int = 0, slots: Any = None, detail: Any = None, needs: Any = ()
+        self, kind: str, ms: float, number: int = 0, detail: Any = None, needs: Any = (), queue: Any = None
     ) -> None:
         """*detail*: the name, worker, index or outcome, by *kind*."""
-        self.lines.add((kind, ms / 1000, number, slots, needs, detail))
+        self.lines.add((kind, ms / 1000, number, queue or self.disk if number else None, needs, detail))
 
-    def ran(self, number: int, slots: Any, start: float, end: float, *needs: int, **options: Any) -> None:
+    def ran(self, number: int, start: float, end: float, *needs: int, **options: Any) -> None:
         """Note a task that ran."""
-        self.note("submit", options.get("submitted", 0), number, slots, options.get("name", "fn"), needs)
-        self.note("start", start, number, slots, options.get("worker", 7))
-        self.note("end", end, number, slots, options.get("outcome", "done"))
+        queue = options.get("queue")
+        self.note("submit", 0, number, options.get("name", "fn"), needs, queue)
+        self.note("start", start, number, options.get("worker", 7), queue=queue)
+        self.note("end", end, number, options.get("outcome", "done"), queue=queue)
+
+    def began(self, number: int, start: float, name: str, *needs: int, worker: Any = 7) -> None:
+        """Note a task that is running."""
+        self.note("submit", 0, number, name, needs)
+        self.note("start", start, number, worker)
 
     def finish(self, ms: float) -> None:
         self.lines.finish(ms / 1000)
@@ -73,11 +77,10 @@ def scribe(tmp_path: Path) -> Scribe:
 
 
 def test_small_run_is_written_so(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.ran(1, disk, 1, 3, name='a "name"')
-    scribe.note("submit", 2, 2, disk, "add", (1,))
-    scribe.note("start", 4, 2, disk, 8)
-    scribe.note("end", 5.5, 2, disk, "failed")
+    scribe.ran(1, 1, 3, name='a "name"')
+    scribe.note("submit", 2, 2, "add", (1,))
+    scribe.note("start", 4, 2, 8)
+    scribe.note("end", 5.5, 2, "failed")
     scribe.note("stop", 6)
     scribe.finish(7)
     assert scribe.text() == (
@@ -100,14 +103,14 @@ def test_small_run_is_written_so(scribe: Scribe) -> None:
 
 
 def test_what_is_written_is_read(scribe: Scribe) -> None:
-    disk, cpu = slots(), slots("cpu", 4)
-    scribe.ran(1, disk, 1, 3)
-    scribe.note("submit", 2, 2, cpu, "add", (1,))
-    scribe.note("submit", 2, 3, cpu, "mul", (1, 2))
-    scribe.note("start", 4, 2, cpu, "tcp://far:1")
-    scribe.note("item", 5, 2, cpu, 0)
-    scribe.note("end", 6, 2, cpu, "failed")
-    scribe.note("end", 6, 3, cpu, "failed")
+    cpu = Slots(name="cpu", width=4)
+    scribe.ran(1, 1, 3)
+    scribe.note("submit", 2, 2, "add", (1,), cpu)
+    scribe.note("submit", 2, 3, "mul", (1, 2), cpu)
+    scribe.note("start", 4, 2, "tcp://far:1", queue=cpu)
+    scribe.note("item", 5, 2, 0, queue=cpu)
+    scribe.note("end", 6, 2, "failed", queue=cpu)
+    scribe.note("end", 6, 3, "failed", queue=cpu)
     assert not (scribe.lines._running or scribe.lines._facts), "of ended tasks"
     scribe.note("stop", 7)
     scribe.note("resume", 8)
@@ -128,9 +131,7 @@ def test_what_is_written_is_read(scribe: Scribe) -> None:
 
 
 def test_long_task_is_there_before_it_ends(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.note("submit", 0, 1, disk, "long", ())
-    scribe.note("start", 1, 1, disk, 7)
+    scribe.began(1, 1, "long")
     scribe.lines.look(0.9)  # less than a second
     scribe.lines.look(1.5)
     scribe.lines.look(1.6)  # less than a second after the last
@@ -140,7 +141,7 @@ def test_long_task_is_there_before_it_ends(scribe: Scribe) -> None:
     trace = scribe.read()
     assert trace.tasks == [Record(1, "long", DISK, 1, 1 * MS, 1500 * MS, 0.0, "running", ())]
     assert not trace.whole
-    scribe.note("end", 2000, 1, disk, "done")
+    scribe.note("end", 2000, 1, "done")
     assert not (scribe.lines._running or scribe.lines._facts), "of ended tasks"
     scribe.lines.look(3)
     assert "smqexec_alive" not in scribe.lines.lines[-1], "nothing runs"
@@ -150,36 +151,26 @@ def test_long_task_is_there_before_it_ends(scribe: Scribe) -> None:
     check_format(scribe.events())
 
 
-def test_what_runs_at_the_end_is_there(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.ran(1, disk, 1, 50)
-    scribe.note("submit", 0, 2, disk, "unended", (1,))
-    scribe.note("start", 2, 2, disk, 8)
-    scribe.finish(60)
-    trace = scribe.read()
-    assert trace.tasks[1:] == [Record(2, "unended", DISK, 2, 2 * MS, 60 * MS, 0.0, "running", (1,))]
-
-
-def test_what_runs_at_the_end_of_a_torn_file_ends_with_it(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.note("submit", 0, 1, disk, "unended", ())
-    scribe.note("start", 1, 1, disk, 8)
-    scribe.ran(2, disk, 1, 50)
-    assert [task.end for task in scribe.read().tasks if task.outcome == "running"] == [50 * MS]
+@pytest.mark.parametrize(("torn", "end"), [(False, 60), (True, 50)])
+def test_what_runs_at_the_end_ends_with_the_file(scribe: Scribe, torn: bool, end: float) -> None:
+    scribe.ran(1, 1, 50)
+    scribe.began(2, 2, "unended", 1, worker=8)
+    if not torn:
+        scribe.finish(60)
+    assert scribe.read().tasks[1:] == [Record(2, "unended", DISK, 2, 2 * MS, end * MS, 0.0, "running", (1,))]
 
 
 def test_task_of_before_the_recording(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.lines.add(("submit", None, 1, disk, (9,), "early"))
-    scribe.note("start", 3, 1, disk, 7)
-    scribe.note("submit", 3, 1, disk, "early", ())  # its submit had begun before the recording
-    scribe.lines.add(("submit", None, 2, disk, (), "pending"))
-    scribe.note("start", 4, 1, disk, 7)  # its start had begun before the recording
-    scribe.note("end", 5, 1, disk, "done")
-    scribe.note("start", 6, 2, disk, 7)
-    scribe.note("end", 7, 2, disk, "done")
-    scribe.note("item", 7, 3, disk, 0)  # of an unknown task
-    scribe.note("end", 8, 3, disk, "done")
+    scribe.lines.add(("submit", None, 1, scribe.disk, (9,), "early"))
+    scribe.note("start", 3, 1, 7)
+    scribe.note("submit", 3, 1, "early", ())  # its submit had begun before the recording
+    scribe.lines.add(("submit", None, 2, scribe.disk, (), "pending"))
+    scribe.note("start", 4, 1, 7)  # its start had begun before the recording
+    scribe.note("end", 5, 1, "done")
+    scribe.note("start", 6, 2, 7)
+    scribe.note("end", 7, 2, "done")
+    scribe.note("item", 7, 3, 0)  # of an unknown task
+    scribe.note("end", 8, 3, "done")
     trace = scribe.read()
     assert [(task.number, task.submitted, task.dependencies) for task in trace.tasks] == [
         (1, None, (9,)),
@@ -190,9 +181,8 @@ def test_task_of_before_the_recording(scribe: Scribe) -> None:
 
 
 def test_worker_of_an_engine_has_a_row_by_its_name(scribe: Scribe) -> None:
-    far = slots()
     for number, worker in ((1, "slot 1"), (2, "slot 2"), (3, "slot 1")):
-        scribe.ran(number, far, number, number + 0.5, worker=worker)
+        scribe.ran(number, number, number + 0.5, worker=worker)
     rows = {task.number: task.thread for task in scribe.read().tasks}
     assert rows == {1: 1, 2: 2, 3: 1}
     names = [event["args"]["name"] for event in scribe.events() if event.get("name") == "thread_name"]
@@ -200,21 +190,17 @@ def test_worker_of_an_engine_has_a_row_by_its_name(scribe: Scribe) -> None:
 
 
 def test_nested_tasks_share_the_row_of_their_thread(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.note("submit", 0, 1, disk, "outer", ())
-    scribe.note("start", 1, 1, disk, 7)
-    scribe.ran(2, disk, 2, 3)
-    scribe.note("end", 4, 1, disk, "done")
+    scribe.began(1, 1, "outer")
+    scribe.ran(2, 2, 3)
+    scribe.note("end", 4, 1, "done")
     assert [task.thread for task in scribe.read().tasks] == [1, 1]
     check_format(scribe.events())
 
 
 def test_long_chain(scribe: Scribe) -> None:
-    n, disk = 20_000, slots()
+    n = 20_000
     for number in range(1, n + 1):
-        scribe.note("submit", number, number, disk, "fn", (number - 1,))
-        scribe.note("start", number, number, disk, 7)
-        scribe.note("end", number + 0.5, number, disk, "done")
+        scribe.ran(number, number, number + 0.5, number - 1)
     scribe.finish(n)
     trace = scribe.read()
     assert len(trace.tasks) == len(trace.critical) == n
@@ -224,11 +210,10 @@ def test_long_chain(scribe: Scribe) -> None:
 
 
 def test_file_torn_at_each_place_can_be_read(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.ran(1, disk, 1, 2, name="\u00e4")
-    scribe.ran(2, disk, 2, 3, 1)
-    scribe.note("submit", 3, 3, disk, "long", ())
-    scribe.note("start", 3, 3, disk, 7)
+    scribe.ran(1, 1, 2, name="\u00e4")
+    scribe.ran(2, 2, 3, 1)
+    scribe.note("submit", 3, 3, "long")
+    scribe.note("start", 3, 3, 7)
     scribe.finish(9)
     whole = scribe.text().encode()
     first = whole.index(b"\n", 2)
@@ -253,92 +238,78 @@ def test_file_torn_at_each_place_can_be_read(scribe: Scribe) -> None:
     ],
 )
 def test_line_that_is_no_event_of_ours_is_counted(scribe: Scribe, line: str) -> None:
-    scribe.ran(1, slots(), 1, 2)
+    scribe.ran(1, 1, 2)
     scribe.lines.lines.append(line + ",")
     trace = scribe.read()
     assert (len(trace.tasks), trace.damaged) == (1, 1)
 
 
-@pytest.mark.parametrize("text", ["", "[", "hello\n", '[\n{"ph":"M","name":"other"}\n]'])
-def test_file_of_others_is_refused(scribe: Scribe, text: str) -> None:
-    scribe.path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"run\.json is not a trace that smqexec wrote"):
-        read(scribe.path)
+@pytest.mark.parametrize("text", ["", "[", "{}", "hello\n", '[\n{"ph":"M","name":"other"}\n]', None])
+def test_file_of_others_is_refused(
+    scribe: Scribe, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    if text is not None:
+        scribe.path.write_text(text, encoding="utf-8")
+    assert main([str(scribe.path), "--text"]) == 1
+    error = "No such file" if text is None else "run.json is not a trace that smqexec wrote"
+    assert error in capsys.readouterr().err
 
 
 # What follows from it.
 
 
-def test_critical_path_is_the_chain_that_ran_longest(scribe: Scribe) -> None:
-    r"""
-    1 (2 ms) -- 3 (1 ms) -- 5 (1 ms)
-               /           /
-    2 (3 ms) -            /
-    4 (3 ms) -------------     6 (3.5 ms) alone
-    """
-    disk = slots()
-    scribe.ran(1, disk, 0, 2, worker=1)
-    scribe.ran(2, disk, 0, 3, worker=2)
-    scribe.ran(3, disk, 3, 4, 1, 2, worker=1)
-    scribe.ran(4, disk, 0, 3, worker=3)
-    scribe.ran(5, disk, 4, 5, 3, 4, worker=1)
-    scribe.ran(6, disk, 0, 3.5, worker=4)
-    trace = scribe.read()
-    assert [task.number for task in trace.critical] == [2, 3, 5]
+PATHS = {
+    # 1 (2 ms) -- 3 (1 ms) -- 5 (1 ms)
+    #            /           /
+    # 2 (3 ms) -            /
+    # 4 (3 ms) -------------     6 (3.5 ms) alone
+    "the chain that ran longest": (
+        [(1, 0, 2), (2, 0, 3), (3, 3, 4, 1, 2), (4, 0, 3), (5, 4, 5, 3, 4), (6, 0, 3.5)],
+        [2, 3, 5],
+    ),
+    # Task 2 needs an item of 1, and ran beside it: 9 + 1 ms, less than the 10.5 of task 3 alone.
+    "the time of two counts once": ([(1, 0, 9), (2, 1, 10, 1), (3, 0, 10.5)], [3]),
+    # Task 1 needs an item of 2, which was observed later and ends later.
+    "by ends": ([(1, 1, 4, 2), (2, 0, 5)], [2]),
+    "by starts": ([(1, 1, 4, 2), (2, 0, 5), (3, 4, 7, 1)], [2, 1, 3]),
+}
 
 
-def test_critical_path_counts_the_time_of_two_once(scribe: Scribe) -> None:
-    """Task 2 needs an item of 1, and ran beside it: 9 + 1 ms, less than the 10.5 of task 3 alone."""
-    disk = slots()
-    scribe.ran(1, disk, 0, 9, worker=1)
-    scribe.ran(2, disk, 1, 10, 1, worker=2)
-    scribe.ran(3, disk, 0, 10.5, worker=3)
-    assert [task.number for task in scribe.read().critical] == [3]
-
-
-def test_critical_path_goes_by_starts(scribe: Scribe) -> None:
-    """Task 1 needs an item of 2, which was observed later and ends later."""
-    disk = slots()
-    scribe.ran(1, disk, 1, 4, 2, worker=1)
-    scribe.ran(2, disk, 0, 5, worker=2)
-    assert [task.number for task in scribe.read().critical] == [2]
-    scribe.ran(3, disk, 4, 7, 1, worker=1)
-    assert [task.number for task in scribe.read().critical] == [2, 1, 3]
+@pytest.mark.parametrize(("tasks", "path"), PATHS.values(), ids=PATHS.keys())
+def test_critical_path(scribe: Scribe, tasks: Any, path: list[int]) -> None:
+    for number, start, end, *needs in tasks:
+        scribe.ran(number, start, end, *needs, worker=number)
+    assert [task.number for task in scribe.read().critical] == path
 
 
 def test_critical_path_leaves_out_what_never_ran(scribe: Scribe) -> None:
-    disk = slots()
-    scribe.note("submit", 0, 1, disk, "dropped", (77,))
-    scribe.note("end", 1, 1, disk, "cancelled")
+    scribe.note("submit", 0, 1, "dropped", (77,))
+    scribe.note("end", 1, 1, "cancelled")
     trace = scribe.read()
     assert len(trace.tasks) == 1 and trace.critical == []
-
-
-def test_nothing_ran() -> None:
-    trace = Trace()
-    assert (trace.critical, trace.span) == ([], (0.0, 0.0))
+    assert (Trace().critical, Trace().span) == ([], (0.0, 0.0))
 
 
 # The command line.
 
 
 @pytest.fixture
-def shown(scribe: Scribe, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+def shown(scribe: Scribe, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     def show() -> str:
-        scribe.path.write_text(scribe.text(), encoding="utf-8")
+        scribe.read()
         assert main([str(scribe.path), "--text"]) == 0
         return capsys.readouterr().out.replace(str(scribe.path), "run.json")
 
-    yield show
+    return show
 
 
 def test_text(scribe: Scribe, shown: Callable[[], str]) -> None:
-    disk, cpu = slots(), slots("cpu", 1)
-    scribe.ran(1, disk, 1, 3, name="read")
-    scribe.ran(2, disk, 1, 2000, name="read", worker=8)
-    scribe.ran(3, cpu, 2000, 3000, 1, 2, name="x\x1b[31m" + "y" * 60)
-    scribe.note("submit", 0, 4, cpu, "both", (3,))
-    scribe.note("end", 3000, 4, cpu, "cancelled")
+    cpu = Slots(name="cpu", width=1)
+    scribe.ran(1, 1, 3, name="read")
+    scribe.ran(2, 1, 2000, name="read", worker=8)
+    scribe.ran(3, 2000, 3000, 1, 2, name="x\x1b[31m" + "y" * 60, queue=cpu)
+    scribe.note("submit", 0, 4, "both", (3,), cpu)
+    scribe.note("end", 3000, 4, "cancelled", queue=cpu)
     scribe.finish(4000)
     assert shown() == (
         """run.json: 4 tasks in 3.00 s, 2 queues, 1 cancelled
@@ -368,40 +339,33 @@ x\\x1b[31myyyyyyyyyyyyyyyyyyyyyyyy…yyyyyyyyyyyyyyyyyyyyyyyyyyyyyy    cpu      
 
 
 def test_text_of_a_killed_program(scribe: Scribe, shown: Callable[[], str]) -> None:
-    disk = slots()
-    scribe.note("submit", 0, 1, disk, "hangs", ())
-    scribe.note("start", 1, 1, disk, 7)
+    scribe.began(1, 1, "hangs")
     for number in range(2, 20):
-        scribe.ran(
-            number, disk, 10 * number, 10 * number + 5, *([number - 1] if number > 2 else []), worker=8
-        )
+        scribe.ran(number, 10 * number, 10 * number + 5, number - 1 if number > 2 else 99, worker=8)
     scribe.lines.look(2.0)
     scribe.lines.lines.append('{"ph":"B","pi')
     text = shown()
     assert "the recording was not closed, 1 unreadable line" in text
-    assert (
-        "Still running\n\n       queue  number  began at  ran for\nhangs   disk       1   1.00 ms   2.00 s"
-        in text
-    )
+    heads = "       queue  number  began at  ran for"
+    assert f"Still running\n\n{heads}\nhangs   disk       1   1.00 ms   2.00 s" in text
     assert "Critical path: 18 tasks" in text and "; the 10 longest of them" in text
     assert text.partition("10 longest")[2].count("fn ") == 10
 
 
-def test_text_of_no_time_and_of_more_workers_than_slots(scribe: Scribe, shown: Callable[[], str]) -> None:
-    disk = slots(workers=1)
-    scribe.ran(1, disk, 0, 0, worker=1)
-    scribe.ran(2, disk, 0, 0, 1, worker=2)
-    assert "\ndisk      2    2       0    0%\n" in shown()
-
-
-def test_text_of_nothing(scribe: Scribe, shown: Callable[[], str]) -> None:
+def test_text_of_nothing_of_no_time_and_of_more_workers_than_slots(
+    scribe: Scribe, shown: Callable[[], str]
+) -> None:
     assert shown().startswith("run.json: 0 tasks in 0 \u00b5s, 0 queues")
+    scribe.disk.width = 1
+    scribe.ran(1, 0, 0, worker=1)
+    scribe.ran(2, 0, 0, 1, worker=2)
+    assert "\ndisk      2    2       0    0%\n" in shown()
 
 
 def test_terminal_that_cannot_show_a_name_gets_its_escape(
     scribe: Scribe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scribe.ran(1, slots("r\u00f6ntgen\udcff"), 1, 2)
+    scribe.ran(1, 1, 2, name="r\u00f6ntgen\udcff")
     scribe.read()
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
@@ -409,7 +373,7 @@ def test_terminal_that_cannot_show_a_name_gets_its_escape(
     assert rb"r\xf6ntgen\udcff " in raw.getvalue()
 
 
-@pytest.mark.parametrize(("target", "message"), [("pipe", ""), ("full", "No space left on device")])
+@pytest.mark.parametrize(("target", "message"), [("pipe", ""), ("/dev/full", "No space left on device")])
 def test_output_that_cannot_be_written(
     scribe: Scribe,
     monkeypatch: pytest.MonkeyPatch,
@@ -417,13 +381,12 @@ def test_output_that_cannot_be_written(
     target: str,
     message: str,
 ) -> None:
-    scribe.ran(1, slots(), 1, 2)
     scribe.read()
     if target == "pipe":
         reader, writer = os.pipe()
         os.close(reader)  # as `head` does
-    elif os.path.exists("/dev/full"):
-        writer = os.open("/dev/full", os.O_WRONLY)
+    elif os.path.exists(target):
+        writer = os.open(target, os.O_WRONLY)
     else:
         pytest.skip("no device that is full")
     with open(writer, "w", encoding="utf-8") as file:  # at its end nothing is left to be written
@@ -431,11 +394,3 @@ def test_output_that_cannot_be_written(
         assert main([str(scribe.path)]) == 1
     errors = capsys.readouterr().err
     assert message in errors and errors.count("\n") == bool(message)
-
-
-def test_file_that_cannot_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "none.json"), "--text"]) == 1
-    assert "No such file" in capsys.readouterr().err
-    (tmp_path / "other.json").write_text("{}")
-    assert main([str(tmp_path / "other.json"), "--text"]) == 1
-    assert "not a trace" in capsys.readouterr().err
