@@ -288,7 +288,7 @@ def test_number_for_the_arguments_of_the_call(fn: Any) -> None:
         *(partial(tens, 3), partial(tens, n=3), partial(partial(tens), 3), decorated(partial(tens, 3))),
         *(partial(Announced().method, 3), partial(Announced.method, Announced(), 3)),
         *(partial(Called(), 3), Announced().part, types.MethodType(tens, 3)),
-        partial(decorated(partial(announced, "x")), 3),
+        *(partial(decorated(partial(announced, "x")), 3), partial(decorated(partial(tens, n=4)), n=3)),
     ],
 )
 def test_number_for_the_arguments_bound_before(fn: Any) -> None:

@@ -33,7 +33,7 @@ from threads import beside, planned, until
 
 from smqexec import Queue, Resource, Scheduler, number_of_results
 from smqexec._calls import interrupts as _interrupts
-from smqexec._calls.interrupts import interruptible, uninterrupted, unmasked
+from smqexec._calls.interrupts import interruptible, keep, uninterrupted, unmasked
 
 FAST = [*((name, "newest", True, {}) for name in SUBMITS)]
 FAST += [("two", order, True, {"in_order": True}) for order in ("newest", "oldest")]
@@ -590,6 +590,12 @@ def test_masked_ctrl_c_comes_before_an_interruptible_call(call: Callable[..., An
         press_ctrl_c()
         call(called.append, 1)
     assert bool(called) == made
+
+
+def test_exception_that_was_kept_is_raised_although_ctrl_c_came_later() -> None:
+    with pytest.raises(KeyboardInterrupt, match="kept"), uninterrupted():
+        assert keep(KeyboardInterrupt("kept"))
+        press_ctrl_c()
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, None], ids=["ignored", "not Python's"])
