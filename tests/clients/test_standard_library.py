@@ -6,9 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import (
-    Future,
-)
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -72,27 +70,6 @@ def test_run_in_executor_waits_for_a_task_among_the_arguments(queue: Queue, gate
     assert run(main) == 42
 
 
-def test_set_default_executor() -> None:
-    async def main() -> tuple[Any, Any]:
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(Queue(1, "default"))
-        return await loop.run_in_executor(None, thread_name), await asyncio.to_thread(thread_name)
-
-    # asyncio.run shuts the default executor down at its end.
-    assert run(main) == ("default_0", "default_0")
-
-
-def test_to_thread_keeps_the_context() -> None:
-    variable = contextvars.ContextVar("variable", default="outer")
-
-    async def main() -> Any:
-        asyncio.get_running_loop().set_default_executor(Queue(1))
-        variable.set("inner")
-        return await asyncio.to_thread(variable.get)
-
-    assert run(main) == "inner"
-
-
 def test_wrap_future_and_its_cancellation(queue: Queue, gate: Gate) -> None:
     held = [queue.submit(gate), queue.submit(gate)]
     gate.wait_entered(2)
@@ -122,11 +99,10 @@ class CountingQueue(Queue):
 
     def __init__(self, max_workers: int | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(max_workers, *args, **kwargs)
-        self.submitted = 0
         self.ended: list[Future[Any]] = []
+        self.closed = False
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self.submitted += 1
         task = super().submit(fn, *args, **kwargs)
         task.add_done_callback(self.ended.append)
         return task
@@ -140,20 +116,23 @@ def test_subclass_that_overrides_submit_and_shutdown() -> None:
     with CountingQueue(2, thread_name_prefix="counting") as queue:
         assert list(queue.map(str, range(3), timeout=DEADLINE)) == ["0", "1", "2"]
         assert queue.submit(thread_name).result(DEADLINE).startswith("counting_")
-    assert queue.submitted == len(queue.ended) == 4
-    assert queue.closed
+    assert (len(queue.ended), queue.closed) == (4, True)
 
 
-def test_subclass_under_asyncio() -> None:
-    queue = CountingQueue(1)
+def test_set_default_executor() -> None:
+    """A subclass, which asyncio.run shuts down at its end; and `to_thread` keeps the context."""
+    queue = CountingQueue(1, "default")
+    variable = contextvars.ContextVar("variable", default="outer")
 
-    async def main() -> Any:
-        asyncio.get_running_loop().set_default_executor(queue)
-        return await asyncio.to_thread(pow, 2, 3)
+    async def main() -> tuple[Any, ...]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(queue)
+        variable.set("inner")
+        call = loop.run_in_executor(None, thread_name)
+        return await call, await asyncio.to_thread(thread_name), await asyncio.to_thread(variable.get)
 
-    assert run(main) == 8
-    assert queue.submitted == 1
-    assert queue.closed
+    assert run(main) == ("default_0", "default_0", "inner")
+    assert (len(queue.ended), queue.closed) == (3, True)
 
 
 def test_callback_that_resubmits(queue: Queue) -> None:

@@ -204,26 +204,6 @@ def test_submit_that_would_block_the_loop_is_an_error(how: str) -> None:
         assert queue.submit(abs, -4).result(DEADLINE) == 4
 
 
-def test_loop_goes_on_under_load() -> None:
-    """Other threads wait for room."""
-    gate = Gate()
-
-    async def call(queue: Queue, n: int) -> int:
-        return await (await asyncio.to_thread(queue.submit, abs, n))
-
-    async def main(queue: Queue) -> int:
-        queue.submit(gate)
-        calls = [asyncio.create_task(call(queue, -n)) for n in range(100)]
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert not any(task.done() for task in calls)
-        gate.open()
-        return sum(await asyncio.gather(*calls))
-
-    with Queue(1, max_pending=3) as queue:
-        assert asyncio.run(asyncio.wait_for(main(queue), 6 * DEADLINE)) == 99 * 100 // 2
-
-
 def test_loop_of_a_task_of_the_scheduler_may_submit_more() -> None:
     """Its thread never waits for room."""
 

@@ -9,7 +9,7 @@ import runpy
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,8 @@ def test_identical_files_come_first(folder: Path, capsys: Output) -> None:
 
 
 def test_twins_larger_than_any_small_window(tmp_path: Path, capsys: Output) -> None:
-    text = random.Random(1).randbytes(200_000)
     for name in "ab":
-        (tmp_path / name).write_bytes(text)
+        (tmp_path / name).write_bytes(random.Random(1).randbytes(200_000))
     assert main([str(tmp_path)]) == 0
     assert pairs_in(capsys.readouterr().out)[0][0] < 0.01
 
@@ -94,8 +93,8 @@ def test_the_closest_pair_so_far_is_printed_as_it_changes(folder: Path, capsys: 
     out = capsys.readouterr().out
     assert out.startswith("5 files: which are most alike?  The closest so far:\n")
     shown = re.findall(r"^ +(\d+\.\d\d) s +(-?\d\.\d{3})  \S+  \S+$", out, re.MULTILINE)
-    assert [float(when) for when, _ in shown] == sorted(float(when) for when, _ in shown)
-    distances = [float(distance) for _, distance in shown]
+    moments, distances = ([float(pair[i]) for pair in shown] for i in (0, 1))
+    assert moments == sorted(moments)
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] < 0.02, "copy and twin"
 
@@ -309,42 +308,13 @@ def test_default_is_the_standard_library(monkeypatch: pytest.MonkeyPatch, capsys
 # -- A terminal, or none
 
 
-def read_all(file: int, into: list[bytes]) -> None:
-    """Read *file*, the master of a pseudo-terminal, until it is closed for writing."""
-    with open(file, "rb", buffering=0) as screen, suppress(OSError):  # Linux's way to say the end
-        while part := screen.read(4096):
-            into.append(part)
-
-
-def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *argv: str) -> str:
-    """Run it with a terminal as standard error; what that showed, without its controls."""
-    pty = pytest.importorskip("pty")
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TERM", "xterm")
-    master, slave = pty.openpty()
-    screen: list[bytes] = []
-    reader = threading.Thread(target=read_all, args=[master, screen])
-    reader.start()
-    with open(slave, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", terminal)
-        assert main(argv) == 0
-    reader.join(DEADLINE)
-    assert not reader.is_alive()
-    return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", b"".join(screen).decode())
-
-
-def test_bars_on_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    pytest.importorskip("rich", reason="needs rich")
-    missing = str(folder / "missing")
-    seen = on_a_terminal(monkeypatch, "--top", "1", missing, str(folder))
-    assert re.search(r"compare\W+21 of 21 +6 failed", seen), seen
-    assert re.search(r"read\W+6 of 6 +1 failed", seen), seen
-    assert "submit" not in seen
-    out, err = capsys.readouterr()
-    assert compared(out) == 10
-    assert "\x1b" not in out
-    # The terminal is standard error's, so what is complained of comes above the bars.
-    assert f"smqexec: {missing}" in re.sub(r"\s+", " ", seen) + err
+@pytest.mark.parametrize("terminal", [True, False])
+def test_bars_on_a_terminal(terminal: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(demonstration, "progress", lambda scheduler: shown.append(scheduler) or nullcontext())
+    assert main([str(folder)]) == 0
+    assert [scheduler.counts()["done"] for scheduler in shown] == ([20] if terminal else [])
 
 
 # -- Ctrl-C

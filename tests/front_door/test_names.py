@@ -96,14 +96,8 @@ def test_completion_shows_what_is_promised_alone() -> None:
         *{"cancelling", "counts", "map", "max_workers", "name", "options", "scheduler", "shutdown"},
         *{"submit", "try_submit"},
     }
-
-
-def test_completion_shows_what_is_promised_alone_of_schedulers() -> None:
     assert public(Scheduler) == {
         *{"counts", "graph", "observe", "order", "queues", "resume", "shutdown", "stop", "stopped", "wait"},
         "why",
     }
-
-
-def test_completion_shows_what_is_promised_alone_of_tasks() -> None:
     assert public(Task) == public(Item) == public(Future) | {"origin", "promote", "why"}

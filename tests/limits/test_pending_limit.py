@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Any, cast
 
@@ -168,38 +169,34 @@ def test_callback_goes_through() -> None:
         assert [task.result(DEADLINE) for task in found] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("end", ["shutdown", "interpreter shutdown"])
+@pytest.mark.parametrize("end", ["after shutdown", "after interpreter shutdown", "initializer failed"])
 def test_end_of_the_queue_refuses_blocked_submits(end: str) -> None:
-    with full() as (queue, _, _):
-        late = [blocked(queue.submit, abs, n, queue=queue, before=n) for n in range(2)]
-        if end == "shutdown":
-            queue.shutdown(wait=False)
-        else:
-            core_of(queue).ending.close_at_exit()
-        for future in late:
-            with pytest.raises(RuntimeError, match=f"cannot schedule new futures after {end}"):
-                future.result(DEADLINE)
-        with pytest.raises(RuntimeError, match=f"after {end}"):
-            queue.try_submit(abs, 1)
-        assert waiting(queue) == 0
-
-
-def test_broken_queue_refuses_blocked_submits() -> None:
     gate = Gate()
 
-    def fail() -> None:
-        gate.enter()
-        raise OSError
+    def initialize() -> None:
+        if end == "initializer failed":
+            gate.enter()
+            raise OSError
 
-    queue = Queue(1, initializer=fail, max_pending=1)
+    queue = Queue(1, max_pending=1, initializer=initialize)
+    queue.scheduler.stop()
     first = queue.submit(abs, 1)
-    gate.wait_entered()
-    late = blocked(queue.submit, abs, 5, queue=queue)
+    if end == "initializer failed":
+        queue.scheduler.resume()
+        gate.wait_entered()
+    late = [blocked(queue.submit, abs, n, queue=queue, before=n) for n in range(2)]
+    if end == "after shutdown":
+        queue.shutdown(wait=False)
+    elif end == "after interpreter shutdown":
+        core_of(queue).ending.close_at_exit()
     gate.open()
-    for future in (late, first):
-        with pytest.raises(RuntimeError, match="initializer failed"):
-            future.result(DEADLINE)
+    for submit in [future.result for future in late] + [partial(queue.try_submit, abs)]:
+        with pytest.raises(RuntimeError, match=end):
+            submit(1)
+    assert waiting(queue) == 0
+    queue.scheduler.resume()
     queue.shutdown()
+    assert first.done()
 
 
 def test_ctrl_c_while_blocked_leaves_nothing_behind() -> None:
@@ -228,38 +225,27 @@ def test_ctrl_c_while_blocked_leaves_nothing_behind() -> None:
         assert queue.options(timeout=DEADLINE).submit(abs, 6).result(DEADLINE) == 6
 
 
-def test_room_given_to_an_interrupted_submit_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In between the two."""
+@pytest.mark.parametrize("added", [False, True])
+def test_room_of_a_submit_that_is_interrupted_goes_to_the_next(
+    added: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its task was added, and after: then the task is cancelled, as the caller never gets it."""
 
     def interrupted(*args: Any) -> Any:
+        if added:
+            tasks.append(add(*args))
         raise Struck
 
     with full(1) as (queue, gate, tasks):
+        add = core_of(queue).submission.add
         monkeypatch.setattr(core_of(queue).submission, "add", interrupted)
         late = blocked(queue.submit, abs, 5, queue=queue)
         tasks[0].cancel()
         with pytest.raises(Struck):
             late.result(DEADLINE)
         monkeypatch.undo()
+        assert tasks[-1].cancelled()
         assert queue.try_submit(abs, 5) is not None
-        gate.open()
-
-
-def test_task_of_a_submit_interrupted_at_its_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller never receives it."""
-
-    def interrupted(*args: Any) -> Any:
-        tasks.append(add(*args))
-        raise Struck
-
-    with full(2) as (queue, gate, tasks):
-        tasks[0].cancel()
-        add = core_of(queue).submission.add
-        monkeypatch.setattr(core_of(queue).submission, "add", interrupted)
-        with pytest.raises(Struck):
-            queue.submit(abs, 5)
-        monkeypatch.undo()
-        assert tasks[-1].cancelled() and queue.counts()["ready"] == 1
         gate.open()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -15,11 +14,14 @@ from engines import Manual
 from gate import DEADLINE, Gate
 from internals import core_of, outside_of
 from marks import slow_but
-from outcomes import fail
-from threads import beside, planned, until
+from outcomes import Kept, fail
+from threads import beside, collected, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
 from smqexec._limits.resources import Allocating
+from smqexec._planner import READY
+
+DISK = Resource("disk", 3)  # that no task takes
 
 
 @pytest.fixture
@@ -49,50 +51,49 @@ def until_lacking(*tasks: Any) -> None:
     [
         ({"resources": 3}, TypeError, r"resources must be a dict such as \{disk: 2\}, not 3"),
         ({"resources": {"disk": 1}}, TypeError, r"keys of resources must be such as .* not 'disk'"),
-        ({"resources": {"DISK": 1.5}}, TypeError, "units of disk that a task takes must be an int, not 1.5"),
-        ({"resources": {"DISK": 0}}, ValueError, "units of disk that a task takes must be 1 or more, not 0"),
-        ({"resources": {"DISK": 4}}, ValueError, "a task can't take 4 of disk: there are 3$"),
+        ({"resources": {DISK: 1.5}}, TypeError, "units of disk that a task takes must be an int, not 1.5"),
+        ({"resources": {DISK: 0}}, ValueError, "units of disk that a task takes must be 1 or more, not 0"),
+        ({"resources": {DISK: 4}}, ValueError, "a task can't take 4 of disk: there are 3$"),
         ({"hold": True}, ValueError, "hold=True keeps the resources that a task takes: give"),
         ({"release": 3}, TypeError, "release must be a list of tasks, not 3"),
         ({"release": [3]}, TypeError, "release must be a list of tasks, but holds 3"),
-        ({"release": "TASK"}, TypeError, "release must be a list of tasks, not <Task"),
-        ({"release": ["TASK"]}, ValueError, "nothing to release: <Task .* was not submitted with hold=True"),
-        ({"release": ["TAKER"]}, ValueError, "nothing to release: <Task .* was not submitted with hold=True"),
     ],
 )
-def test_bad_options(lab: Any, given: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_bad_options(given: dict[str, Any], error: type[Exception], message: str) -> None:
+    with planned(1) as (_, queue), pytest.raises(error, match=message):
+        queue.options(**given)
+
+
+def test_bad_releases(lab: Any) -> None:
     _, queue, _, disk, _ = lab
-    taker = queue.options(resources={disk: 1}).submit(abs, 1)
-    things = {"TASK": queue.submit(abs, 1), "TAKER": taker, "DISK": disk}
+    tasks = [queue.submit(abs, 1), queue.options(resources={disk: 1}).submit(abs, 1)]
+    with pytest.raises(TypeError, match="release must be a list of tasks, not <Task"):
+        queue.options(release=tasks[0])
+    for task in tasks:
+        with pytest.raises(ValueError, match=r"nothing to release: <Task .* was not submitted with hold"):
+            queue.options(release=[task])
 
-    def real(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {things.get(key, key): number for key, number in value.items()}
-        if isinstance(value, list):
-            return [real(each) for each in value]
-        return things.get(value, value) if isinstance(value, str) else value
 
+@pytest.mark.parametrize(
+    ("name", "n", "error", "message"),
+    [
+        (3, 1, TypeError, "the name of a resource must be a str, not 3"),
+        ("disk", "many", TypeError, "the number of units of disk must be an int, not 'many'"),
+        ("disk", 0, ValueError, "the number of units of disk must be 1 or more, not 0"),
+    ],
+)
+def test_bad_resource(name: Any, n: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        queue.options(**{name: real(value) for name, value in given.items()})
-
-
-def test_bad_resource() -> None:
-    with pytest.raises(TypeError, match="the name of a resource must be a str, not 3"):
-        Resource(3, 1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="the number of units of disk must be an int, not 'many'"):
-        Resource("disk", "many")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="the number of units of disk must be 1 or more, not 0"):
-        Resource("disk", 0)
+        Resource(name, n)
 
 
 def test_resource_is_of_one_scheduler(lab: Any) -> None:
     _, queue, _, disk, _ = lab
     holder = queue.options(resources={disk: 1}, hold=True).submit(abs, 1)
     with planned(1) as (_, other):
-        with pytest.raises(ValueError, match=r"<Resource disk: . of 3 free> .* give all its queues"):
-            other.options(resources={disk: 1})
-        with pytest.raises(ValueError, match="belongs to another scheduler"):
-            other.options(release=[holder])
+        for options in ({"resources": {disk: 1}}, {"release": [holder]}):
+            with pytest.raises(ValueError, match=r"<Resource disk: . of 3 free> belongs to another"):
+                other.options(**options)
 
 
 def test_resource_of_a_scheduler_that_is_gone() -> None:
@@ -100,11 +101,9 @@ def test_resource_of_a_scheduler_that_is_gone() -> None:
     for _ in range(2):
         with planned(1) as (scheduler, queue):
             assert queue.options(resources={disk: 1}).submit(abs, -1).result(DEADLINE) == 1
-            until(lambda: disk.free)
         gone = weakref.ref(scheduler)
         del scheduler, queue
-        gc.collect()
-        until(lambda gone=gone: gc.collect() >= 0 and gone() is None)
+        until(collected(lambda gone=gone: gone() is None))
 
 
 def test_what_says_what_it_is(lab: Any) -> None:
@@ -145,20 +144,18 @@ def test_order_is_that_of_the_queue(order: str) -> None:
 
 
 def test_failed_and_cancelled_tasks_give_back(lab: Any) -> None:
+    """Also with ``hold``."""
     scheduler, queue, _, disk, gate = lab
     taking = queue.options(resources={disk: 3}, hold=True)
     assert taking.submit(fail).exception(DEADLINE)
-    until(lambda: disk.free == 3)
     first = gate.hold(taking)
     lined = [taking.submit(abs, 1) for _ in range(3)]
     until_lacking(*lined)
-    assert lined[0].cancel()
-    assert lined[2].cancel()
-    queue.options(release=[first]).submit(abs, 1)
+    assert lined[0].cancel() and lined[2].cancel()
+    for task in (first, lined[1]):
+        queue.options(release=[task]).submit(abs, 1)
     gate.open()
     assert lined[1].result(DEADLINE) == 1
-    queue.options(release=[lined[1]]).submit(abs, 1)
-    assert scheduler.wait(DEADLINE)
     until(lambda: disk.free == 3)
     assert not disk._waiting and not outside_of(scheduler)
 
@@ -168,25 +165,22 @@ def test_granted_task_that_is_cancelled_gives_back(lab: Any) -> None:
     taking = queue.options(resources={disk: 3})
     gate.hold(taking)
     lined = [taking.submit(abs, 1) for _ in range(2)]
-    until(lambda: queue.counts()["waiting"] == 2)
+    until_lacking(*lined)
     scheduler.stop()
     gate.open()
     until(lambda: queue.counts()["ready"] == 1)
     assert disk.free == 0
-    granted = next(task for task in lined if task._stage == 1)
-    assert granted.cancel()
-    until(lambda: queue.counts()["ready"] == 1)
+    assert next(task for task in lined if task._stage == READY).cancel()
+    assert (queue.counts()["ready"], disk.free) == (1, 0)  # the other one was granted them
     scheduler.resume()
-    assert scheduler.wait(DEADLINE)
-    until(lambda: disk.free == 3)
+    assert scheduler.wait(DEADLINE) and disk.free == 3
 
 
 def test_cancelling_a_held_back_task_with_its_dependencies_keeps_the_line(lab: Any) -> None:
     """It leaves each line in which it stood, and those after it have their turn."""
     _, queue, _, disk, gate = lab
     tape = Resource("tape", 1)
-    queue.options(resources={disk: 2}).submit(gate)
-    gate.wait_entered()
+    gate.hold(queue.options(resources={disk: 2}))
     until_lacking(first := queue.options(resources={tape: 1, disk: 2}).submit(abs, 1))
     until_lacking(behind := queue.options(resources={tape: 1}).submit(abs, -2))
     until_lacking(second := queue.options(resources={disk: 1}).submit(abs, 3))
@@ -235,13 +229,12 @@ def test_task_whose_dependency_failed_takes_nothing(lab: Any) -> None:
 def test_several_resources_are_taken_together(lab: Any) -> None:
     _, queue, _, disk, gate = lab
     tape = Resource("tape", 1)
-    queue.options(resources={tape: 1}).submit(gate.enter)
-    gate.wait_entered()
+    gate.hold(queue.options(resources={tape: 1}))
     until_lacking(both := queue.options(resources={disk: 2, tape: 1}).submit(abs, -1))
     assert disk.free == 3  # it has none of either
     # A task that needs what it waits for comes after it.
     until_lacking(late := queue.options(resources={disk: 2}).submit(abs, -2))
-    assert both.why() == "waiting: lacks 1 of tape: 0 of 1 free, held by Gate.enter#1"
+    assert both.why() == "waiting: lacks 1 of tape: 0 of 1 free, held by Gate#1"
     assert late.why() == "waiting: lacks 2 of disk: 3 of 3 free; 1 task comes first"
     gate.open()
     assert (both.result(DEADLINE), late.result(DEADLINE)) == (1, 2)
@@ -278,8 +271,7 @@ def test_names_of_a_class_of_the_users_are_put_into_words_without_it(lab: Any) -
 
     _, queue, _, _, gate = lab
     disk = Resource(Name("disk"), 1)
-    queue.options(resources={disk: 1}, name=Name("copy")).submit(gate.enter)
-    gate.wait_entered()
+    gate.hold(queue.options(resources={disk: 1}, name=Name("copy")))
     until_lacking(lacking := queue.options(resources={disk: 1}).submit(abs, -1))
     assert lacking.why() == "waiting: lacks 1 of disk: 0 of 1 free, held by copy#1"
 
@@ -289,8 +281,7 @@ def test_wide_request_is_not_starved(lab: Any) -> None:
     _, queue, _, disk, _ = lab
     gates = [Gate(), Gate(), Gate()]
     for gate in gates:
-        queue.options(resources={disk: 1}).submit(gate.enter)
-        gate.wait_entered()
+        gate.hold(queue.options(resources={disk: 1}))
     ran: list[str] = []
     until_lacking(queue.options(resources={disk: 3}).submit(ran.append, "wide"))
     narrow = [queue.options(resources={disk: 1}).submit(ran.append, "narrow") for _ in range(3)]
@@ -309,8 +300,7 @@ def test_wide_request_is_not_starved(lab: Any) -> None:
 def test_first_at_one_resource_makes_way_at_another(lab: Any) -> None:
     _, queue, _, disk, gate = lab
     camera, held = Resource("camera", 1), Gate()
-    queue.options(resources={camera: 1}).submit(held.enter)
-    held.wait_entered()
+    held.hold(queue.options(resources={camera: 1}))
     until_lacking(first := queue.options(resources={camera: 1, disk: 1}).submit(gate.enter))
     until_lacking(second := queue.options(resources={disk: 1}).submit(abs, -2))
     held.open()
@@ -323,14 +313,13 @@ def test_granted_task_is_the_next_of_its_queue(lab: Any) -> None:
     scheduler, wide, narrow, disk, gate = lab
     ran: list[str] = []
     own = Gate()
-    wide.options(resources={disk: 3}).submit(gate.enter)
-    gate.wait_entered()
+    gate.hold(wide.options(resources={disk: 3}))
     lacking = narrow.options(resources={disk: 1}).submit(ran.append, "lacking")
     until(lambda: narrow.counts()["waiting"] == 1)
     own.hold(narrow)
     others = [narrow.submit(ran.append, "other") for _ in range(3)]
     gate.open()
-    until(lambda: lacking._stage == 1)
+    until(lambda: lacking._stage == READY)
     assert lacking.why().endswith("is busy, 3 other tasks are ready")
     assert "lack it" not in scheduler.why()
     assert lacking.promote()  # no need
@@ -385,27 +374,13 @@ def test_releaser_that_never_returns_releases(lab: Any, end: str) -> None:
     until(lambda: disk.free == 3)
 
 
-def test_released_before_it_has_ended(lab: Any) -> None:
-    _, queue, _, disk, gate = lab
-    file = queue.options(resources={disk: 3}, hold=True).submit(gate.enter, 1)
-    gate.wait_entered()
-    queue.options(release=[file]).submit(abs, 1).result(DEADLINE)
-    until(lambda: file._allocation.released)
-    gate.open()
-    assert file.result(DEADLINE) == 1
-    until(lambda: disk.free == 3)
-
-
 def test_what_is_kept_keeps_no_result(lab: Any) -> None:
-    class Large:
-        pass
-
     _, queue, _, disk, _ = lab
-    file = queue.options(resources={disk: 1}, hold=True).submit(Large)
+    file = queue.options(resources={disk: 1}, hold=True).submit(Kept)
     gone = weakref.ref(file.result(DEADLINE))
     use = queue.options(release=[file])
     del file
-    until(lambda: gc.collect() >= 0 and gone() is None)
+    until(collected(lambda: gone() is None))
     assert disk.free == 2
     use.submit(abs, 1).result(DEADLINE)
     until(lambda: disk.free == 3)
@@ -447,8 +422,7 @@ def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler, queue, _, disk, gate = lab
-    queue.options(resources={disk: 3}).submit(gate.enter)
-    gate.wait_entered()
+    gate.hold(queue.options(resources={disk: 3}))
     until_lacking(lacking := queue.options(resources={disk: 1}).submit(abs, -1))
 
     def interrupt(*_: Any) -> None:
