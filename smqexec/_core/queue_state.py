@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from itertools import count
+from heapq import heappop, heappush
 from queue import SimpleQueue
 from typing import Any
 from weakref import ref
@@ -76,7 +76,7 @@ class Backend:
 class Worker:
     """What runs tasks in a slot of a queue: a thread's loop, or calls at an executor."""
 
-    __slots__ = ("queue", "suspended", "task", "thread", "waits", "wakes")
+    __slots__ = ("number", "queue", "suspended", "task", "thread", "waits", "wakes")
 
     def __init__(self, queue: QueueState) -> None:
         # Constant.
@@ -94,6 +94,8 @@ class Worker:
         # None until the worker has asked for a task.  Then the identifier of its thread; or the name of its
         # slot, if it has no thread of its own.
         self.thread: int | str | None = None
+        # The number in the name of its slot; 0 if it has no such name.
+        self.number = 0
 
     def tasks(self) -> list[Task[Any]]:
         """Return all its running tasks, the outermost first."""
@@ -143,9 +145,9 @@ class QueueState(PlannedQueue):
 
     # Slots are read faster than other fields.
     __slots__ = (
-        "barrier", "cancelled", "coming", "copies_context", "done", "failed", "has_rules", "idle", "in_order",
-        "inline", "keeps_idle", "limit", "name", "owner", "pending_limit", "pool", "refusal", "remote_values",
-        "scheduler", "searches", "width", "workers",
+        "_numbers", "barrier", "cancelled", "coming", "copies_context", "done", "failed", "has_rules", "idle",
+        "in_order", "inline", "keeps_idle", "limit", "name", "owner", "pending_limit", "pool", "refusal",
+        "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
     def __init__(self, scheduler: Any, pool: Backend, limit: int, name: str) -> None:
@@ -166,6 +168,8 @@ class QueueState(PlannedQueue):
         self.idle: dict[Worker, None] = {}
         # Workers on their way to a task: so many ready tasks need no further worker.
         self.coming: dict[Worker, None] = {}
+        # A heap of the free numbers of slots.  The highest is the first number that no worker ever had.
+        self._numbers = [1]
         # Searches of its workers that wait inside a task, and may run its tasks nested.  Each search adds and
         # removes itself.
         self.searches: dict[Search, None] = {}
@@ -223,15 +227,19 @@ class QueueState(PlannedQueue):
 
     def name_worker(self, worker: Worker) -> None:
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""
-        if worker.thread is None:
-            taken = {other.thread for other in self.workers}
-            worker.thread = next(name for name in map("slot {}".format, count(1)) if name not in taken)
+        if not worker.number:
+            worker.number = heappop(self._numbers)
+            if not self._numbers:
+                heappush(self._numbers, worker.number + 1)
+            worker.thread = f"slot {worker.number}"
 
     def leave(self, worker: Worker) -> None:
         """Remove *worker*.  The lock is held."""
         del self.workers[worker]
         self.idle.pop(worker, None)
         self.coming.pop(worker, None)
+        if worker.number:
+            heappush(self._numbers, worker.number)
         self.update_rules()
 
     def leave_unbegun(self) -> None:
