@@ -47,9 +47,11 @@ def wait(
 ) -> DoneAndNotDoneFutures[R]:
     """`concurrent.futures.wait`; inside a task, its thread meanwhile runs tasks that the futures need.
 
-    After *timeout* seconds a nested task that was begun is first run to its end.
+    Args:
+        timeout: In seconds.  A nested task that was begun before is run to its end first.
 
     Raises:
+        ValueError: *return_when* is none of the three.
         RuntimeError: All must end, and the calling task is needed for one of them.
     """
     futures = set(fs)
@@ -65,7 +67,8 @@ def wait(
 def as_completed(fs: Iterable[F], timeout: float | None = None) -> Iterator[F]:
     """`concurrent.futures.as_completed`; inside a task, its thread meanwhile runs tasks they need.
 
-    The iterator raises TimeoutError after *timeout* seconds, once a nested task that was begun has ended.
+    Raises:
+        TimeoutError: By the iterator, after *timeout* seconds, once a nested task that was begun has ended.
     """
     return _as_completed(set(fs), deadline(timeout))
 

@@ -32,8 +32,11 @@ class Queue(Submits, ThreadPoolExecutor):
     defaults, errors and messages, and behaves like it, also at interpreter exit, after a ``fork`` and
     when nothing refers to it any more.  There are two differences: a `Future` among the arguments of a
     call is a dependency, replaced by its result when the call starts; and the call of a generator
-    function is a generator task (see `Task`).  All methods may be called from any thread, also from
-    inside tasks.
+    function is a generator task (see `Task`).  With a *scheduler* the queue's tasks are ordered together
+    with the tasks of other queues.
+
+    ``wait``, ``as_completed`` and asyncio's functions take tasks and queues; ``await task`` works on any
+    running loop.  All methods may be called from any thread, also from inside tasks.
 
     **Executors.**  With ``executor=`` the tasks run there: in processes, in interpreters, on a cluster
     (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are there at a time; the scheduler
@@ -42,14 +45,15 @@ class Queue(Submits, ThreadPoolExecutor):
     note that names the queue; other queues go on.
 
     - Processes need functions (by name), arguments, results, items and exceptions that can be pickled; a
-      call that can't be fails at once, and says which argument it was.
+      call that can't be fails at once, and says which argument it was.  loky and Dask take lambdas too.
     - Generator tasks publish their items as they are yielded, and `Scheduler.stop` and `Task.cancel` act
       at the next ``yield``, in a process too.  An item costs some 0.1 ms more.  If the workers can't
       connect to this process (on other machines, unless Dask runs them), all items come at the end.
     - In a worker elsewhere `checkpoint` does nothing, context variables are not set, and there is no
-      queue to submit to.  In a thread of another executor a task must not wait for tasks of its own
-      queue: its ``result()`` blocks its slot.
-    - A task ends, with its callbacks, in a thread of the executor: such a callback must not wait.
+      queue to submit to.  In a thread of another executor a task's ``result()`` blocks its slot: such a
+      task must not wait for tasks of its own queue.
+    - A task is sent in the thread that made it ready.  It ends, with its callbacks, in a thread of the
+      executor: such a callback must not wait.
     - Prefetched tasks count as running, and start in the executor's order; `Task.cancel` still takes one
       back if the executor allows that.
 
@@ -74,13 +78,16 @@ class Queue(Submits, ThreadPoolExecutor):
             `submit` returns.  So does the main thread before `Scheduler.resume` returns.  Any other
             thread that makes a task ready starts a thread.  For a debugger and for tests.  Tasks that a
             task submits run after it, or while it waits.  Ctrl-C fails the task that runs, and the next
-            goes on.  A task that stops its own scheduler must not wait in `checkpoint`.
+            goes on.  A task that stops its own scheduler and then waits in `checkpoint` blocks the
+            thread.
         executor: Runs the tasks, in place of threads: any ``concurrent.futures.Executor`` but a Queue.
             Give it the *initializer*; give *max_workers* if it does not tell how many workers it has.
         prefetch: How many tasks more than *max_workers* may be at *executor*, so that its workers need
             not wait for the next call.  Default: 0, or the executor's own choice (as of a `DaskExecutor`).
 
-    Raises TypeError or ValueError if an argument is wrong, or two exclude each other.
+    Raises:
+        TypeError: An argument is of the wrong type, or two exclude each other.
+        ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0.
     """
 
     # fmt: off
@@ -192,6 +199,8 @@ class Queue(Submits, ThreadPoolExecutor):
     ) -> Submitter:
         """Return an object whose `submit`, `try_submit` and `map` submit to this queue with these options.
 
+        For example ``queue.options(name="dark frame", after=[shutter_closed]).submit(expose, 0.1)``.
+
         Args:
             name: The name of the tasks, in place of the function's name.
             after: Futures of any executors that must be done before.  Their values are not passed.
@@ -201,16 +210,20 @@ class Queue(Submits, ThreadPoolExecutor):
                 Tasks that run at the same time, or nested in each other, need one each
                 (``context.copy()``).
             timeout: Seconds that `submit` may block if the queue is full: see ``max_pending``.
-            resources: How many units of which `Resource` a task takes, such as ``{disk: 2}``.
+            resources: How many units of which `Resource` a task takes when it starts, all or none,
+                such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in
+                line for them, and its queue starts other tasks.
             hold: Keep the units beyond the task's end, until the tasks that were submitted to
                 *release* it have ended.  A task that fails keeps none.
-            release: Tasks, submitted with *hold*, that keep their units until this one has ended.
+            release: Tasks, submitted with *hold*, that keep their units until this one has ended.  A
+                submit that raises counts as ended, once it has added its task.
             others: Options of the queue's executor, such as a `DaskExecutor`.
 
         Raises:
             TypeError: There is no such option, or it is of a wrong type.
-            ValueError: *timeout* is negative; or a resource has fewer units than asked for, or belongs to
-                another scheduler; or *hold* is without *resources*, or a task of *release* without *hold*.
+            ValueError: *timeout* is not a number, or negative; or a resource has fewer units than asked
+                for, or belongs to another scheduler; or *hold* is given without *resources*, or a task in
+                *release* was submitted without *hold*.
         """
         if context is not None and isinstance(self._state.pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
@@ -220,9 +233,14 @@ class Queue(Submits, ThreadPoolExecutor):
 
     @property
     def max_workers(self) -> int:
-        """The number of slots, 1 or more; it may be set.  A lower number ends no task: running ones go on.
+        """The number of slots; it may be set.
 
-        Idle threads stay until the queue ends.
+        A higher number lets ready tasks start at once.  A lower one ends no task: running ones go on,
+        and no other starts until fewer run.  Idle threads stay until the queue ends.
+
+        Raises:
+            TypeError: It is set to something other than an int.
+            ValueError: It is set to less than 1.
         """
         return self._state.width
 

@@ -28,12 +28,15 @@ from ._workers.waiting import Waiting, at_work
 class Scheduler:
     """One order for the tasks of several queues, one stop, one lock.
 
-    **Order.**  Whenever a queue has a free slot and the scheduler runs, the queue starts *the first ready
-    task of its own that a depth-first search meets, which starts at the newest pending task, visits
-    dependencies in argument order, then goes on with the next newest pending task not yet visited*.  This
-    is exact at all times, over all queues.  `Queue.map` is one submission whose first item counts as the
-    newest.  `Task.promote` makes a task count as newly submitted.  With ``order="oldest"`` the ready task
-    that was submitted first starts first; a promoted task and what it needs go before all others.
+    **Order.**  Tasks are numbered as they are submitted.  Whenever a queue has a free slot and the
+    scheduler runs, the queue starts *the first ready task of its own that a depth-first search meets,
+    which starts at the newest pending task, visits dependencies in argument order, then goes on with
+    the next newest pending task not yet visited*.  This is exact at all times, over all queues.  A slot
+    is never left free while its queue has a ready task.  `Queue.map` is one submission whose first item
+    counts as the newest.  `Task.promote` makes a task count as newly submitted.
+
+    With ``order="oldest"`` the ready task that was submitted first starts first; a promoted task and
+    what it needs go before all others.
 
     **Waiting inside tasks.**  While a task waits for another one, of any queue, its thread runs the
     tasks of the same queue that the awaited task needs, in order, and no others.  So recursion on one
@@ -66,6 +69,10 @@ class Scheduler:
         debug: Note with each task where it was submitted and when it starts, for `Task.why` and the note
             that an exception carries.  Log failures that were never retrieved, when their tasks
             are collected.  Cost: some 6 µs a task.
+
+    Raises:
+        TypeError: *stopped* or *debug* is neither True nor False.
+        ValueError: *order* is neither.
     """
 
     def __init__(self, order: str = "newest", *, stopped: bool = False, debug: bool = False) -> None:
@@ -101,7 +108,10 @@ class Scheduler:
         return self._core.counts()
 
     def why(self) -> str:
-        """Some lines for a person: each running task, its thread and dependents; why no more tasks run."""
+        """Some lines for a person: each running task, its thread, its dependents; and why no more tasks run.
+
+        Cost: a step for each thread and each task that waits for a running one.
+        """
         return why.overview(self._core)
 
     def __repr__(self) -> str:
@@ -127,8 +137,13 @@ class Scheduler:
         if the task never runs.  The end of a task that ran comes before any thread can see the task
         done.  Events of different tasks are ordered by their times: see `Event`.
 
-        The observation ends by its ``close()``, or at the end of its ``with`` block.  Cost: about 1 µs an
-        event, and the time of *callback*.
+        Returns:
+            The observation, which ends by its ``close()``, or at the end of its ``with`` block.
+
+        Raises:
+            TypeError: *callback* is not callable.
+
+        Cost: about 1 µs an event, and the time of *callback*.
         """
         return Observation(self._core, callback)
 
@@ -155,7 +170,8 @@ class Scheduler:
             A context manager, for one block.  Without one the stop lasts until `resume`.
 
         Raises:
-            RuntimeError: With *wait*, called from a task of this scheduler; nothing is stopped then.
+            RuntimeError: With *wait*, called from a task of this scheduler, which runs itself; nothing
+                is stopped then.
         """
         if wait and at_work(self._core):
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself: call stop(False)")
@@ -169,7 +185,11 @@ class Scheduler:
         self._core.dispatcher.resume()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is pending, or running and not waiting here; return False after *timeout* s."""
+        """Wait until nothing is pending, and nothing running but tasks that wait here themselves.
+
+        Returns:
+            False if there was still something after *timeout* seconds.
+        """
         return self._ending.wait(timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -24,6 +24,7 @@ R = TypeVar("R")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+D = TypeVar("D")
 Y = TypeVar("Y")
 
 Arg: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"  # an argument for a parameter of type A
@@ -41,9 +42,9 @@ class Submits:
     #: Adds a task: called with the state, the function, its encoded arguments, their form, and the group.
     _add: Callable[..., Task[Any]]
 
-    # Up to three positional arguments are checked, each a value or a future of it; arguments by name only as
-    # values: for a future say ``cast(Any, future)``.  Never is for functions that return Any, which pyright
-    # would else take for generator functions.
+    # Up to four positional arguments are checked, each a value or a future of it; arguments by name as values
+    # (for a future say ``cast(Any, future)``).  A generator function makes a task of a list.  Never is for a
+    # function that returns Any, which pyright would else take for a generator function.
     # fmt: off
     @overload
     def submit(self, fn: Callable[[A], Never], a: Arg[A], /) -> Task[Any]: ...
@@ -65,13 +66,22 @@ class Submits:
     @overload
     def submit(self, fn: Callable[[A, B, C], R], a: Arg[A], b: Arg[B], c: Arg[C], /) -> Task[R]: ...
     @overload
-    def submit(self, fn: Callable[..., Never], a: Any, b: Any, c: Any, d: Any, /,
+    def submit(self, fn: Callable[[A, B, C, D], Never],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], /) -> Task[Any]: ...
+    @overload
+    def submit(self, fn: Callable[[A, B, C, D], Yields[Y]],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], /) -> Task[list[Y]]: ...
+    @overload
+    def submit(self, fn: Callable[[A, B, C, D], R],
+               a: Arg[A], b: Arg[B], c: Arg[C], d: Arg[D], /) -> Task[R]: ...
+    @overload
+    def submit(self, fn: Callable[..., Never], a: Any, b: Any, c: Any, d: Any, e: Any, /,
                *args: Any, **kwargs: Any) -> Task[Any]: ...
     @overload
-    def submit(self, fn: Callable[..., Yields[Y]], a: Any, b: Any, c: Any, d: Any, /,
+    def submit(self, fn: Callable[..., Yields[Y]], a: Any, b: Any, c: Any, d: Any, e: Any, /,
                *args: Any, **kwargs: Any) -> Task[list[Y]]: ...
     @overload
-    def submit(self, fn: Callable[..., R], a: Any, b: Any, c: Any, d: Any, /,
+    def submit(self, fn: Callable[..., R], a: Any, b: Any, c: Any, d: Any, e: Any, /,
                *args: Any, **kwargs: Any) -> Task[R]: ...
     @overload
     def submit(self, fn: Raw[Callable[..., R]], /, *args: Any, **kwargs: Any) -> Task[R]: ...
@@ -92,9 +102,9 @@ class Submits:
 
         Raises:
             TypeError: *fn* is not callable.
-            RuntimeError: The queue was shut down, or the interpreter is exiting; or the queue is full and
-                the calling thread runs an event loop; or a signal handler that has interrupted the
-                scheduler makes the call.
+            RuntimeError: The queue was shut down, or the interpreter is exiting; or the queue is full
+                (see ``max_pending``), and the calling thread runs an event loop; or the call is made in
+                a signal handler that has interrupted the scheduler.
             TimeoutError: The queue was full for the *timeout* of `Queue.options`.
             BrokenExecutor: An initializer failed (BrokenThreadPool), or the queue's executor has ended.
 

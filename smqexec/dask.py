@@ -7,13 +7,17 @@
 
     cluster = Queue(scheduler, executor=DaskExecutor(Client("tcp://scheduler:8786")))
 
-``distributed``'s own client submits the calls, and its scheduler recomputes the values of a lost worker.
+Nothing here distributes anything: ``distributed``'s own client submits the calls, values lie at its
+workers and move between these, and its scheduler recomputes the values of a lost worker.  A
+`ClusterFuture` is the future of a call on the cluster.  It is done when the value is there, on the
+cluster; its `result` fetches the value, once.  As an argument of another call on the same cluster it goes
+there as Dask's own future, and a worker gets the value from the worker that has it.
+
 Dask's scheduler and workers need ``smqexec`` (``pip install 'smqexec[dask]'``); only the workers need the
 modules of the calls.
 
 A value comes to this process when the program calls ``task.result()``, or a task of another queue needs
-it, and only once.  To another call on the cluster it goes from worker to worker; ``task[key]`` is made
-there.  The cluster drops the value with the task.  ::
+it, and only once; ``task[key]`` is made on the cluster.  The cluster drops the value with the task.  ::
 
     gpu = cluster.options(name="fit", resources={"GPU": 1}, retries=2)
     fits = [gpu.submit(fit, film[i], client.scatter(model)) for i in range(20)]

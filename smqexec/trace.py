@@ -18,16 +18,19 @@ show the run, as a page and as tables.  ``SMQEXEC_TRACE`` records all schedulers
 no program that it starts.
 
 *The page* is one file, for any browser, that fetches nothing.  It has a row for each slot, with the
-share of time in which it was busy; a slice for each task, with its facts and arrows from its dependencies
-and to its dependents; the critical path, which is the chain of dependencies that ran longest; and the
-curve of final results.  It finds tasks by name, and goes by pointer, touch or keys alone.
+share of time in which it was busy; a slice for each task, with its facts, and arrows from its
+dependencies and to its dependents; the critical path, which is the chain of dependencies that ran
+longest; and the curve of final results.  It finds tasks by name, goes by pointer, touch or keys
+alone, and is fluent with 100,000 tasks.
 
-*The tables* show each queue and how busy its slots were; the functions that took most time; the critical
-path; and the tasks that were running when a program was killed.
+*The tables* show each queue with its tasks, how many failed, and the share of time in which its slots
+were busy; the functions that took most time; the critical path; and the tasks that were running when
+a program was killed.
 
-*The file* is in Chrome's trace format: JSON, an array of events.  It is written while the program runs: if
-that is killed, the file can be read, and lacks the last 0.2 s.  Tasks of a queue on another executor start
-when that executor gets them.
+*The file* is in Chrome's trace format: JSON, an array of events.  Perfetto shows a row for each worker
+thread under its queue, and a slice for each task.  The file is written while the program runs: if it is
+killed, the file can be read, and lacks the last 0.2 s; tasks that had started and not ended are in it
+too.  Tasks of a queue on another executor start when that executor gets them.
 """
 
 from __future__ import annotations
@@ -50,20 +53,24 @@ __all__ = ["Recording", "record"]
 def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
     """Write the events of *scheduler* into the file at *path*, from now on until the recording is closed.
 
-    The end of a ``with`` block closes the recording, as its ``close()`` and the interpreter's exit do.
-    Tasks that are pending or running already are in it too, as submitted and started before.  A child
-    that this process forks writes nothing.
+    The end of a ``with`` block closes the recording, as its ``close()`` does.  A recording that is
+    still open at the interpreter's exit is closed then, after the last task.  The file is written
+    while tasks run: if the program is killed, only the last 0.2 s are missing.  Tasks that are
+    pending or running already are in it too, as submitted and started before.  A child that this
+    process forks writes nothing.
 
     Args:
         scheduler: Its queues, also queues made later.  Several recordings at a time may watch it.
         path: An existing file is replaced.
 
     Raises:
+        TypeError: *scheduler* is not a `Scheduler`.
         OSError: The file can't be written.  If that happens later, it is logged, and the recording ends.
         ValueError: Another recording is writing that file.
 
-    Cost: 1.6 to 1.8 µs for each submit, start, item and end; more without the interpreter lock.  Some 250
-    bytes of the file a task; in memory, a record of each pending task, and at most some 30 MB.
+    Cost: 1.6 to 1.8 µs for each submit, start, item and end; more without the interpreter lock
+    (``python -m benchmarks --only trace``).  Some 250 bytes of the file for each task; in memory, a record
+    of each pending task, and at most some 30 MB.
     """
     if not isinstance(scheduler, Scheduler):
         raise TypeError(f"record takes a Scheduler, such as that of a queue, not {scheduler!r}")

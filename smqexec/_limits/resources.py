@@ -40,16 +40,22 @@ class Resource:
 
     A task takes its units when it starts, all or none, and gives them back as it ends.  With
     ``hold=True`` it gives them back when all tasks that were submitted to ``release`` it have ended; at
-    once, if it fails.  A task that lacks units waits for them, and its queue starts other tasks.  First
-    come, first served: units given back are kept for the task that has waited longest until there are
-    enough.  Under ``order="newest"`` that task is then the next of its queue.  `Task.why` names the units
-    that a task lacks, and the tasks that hold them.
+    once, if it fails.
+
+    A task that lacks units waits for them, and its queue starts other tasks.  First come, first served:
+    units given back are kept for the task that has waited longest until there are enough, so a task
+    that needs many gets them.  Under ``order="newest"`` that task is then the next of its queue.
+    `Task.why` names the units that a task lacks, and the tasks that hold them.
 
     A resource belongs to the scheduler that first uses it, with all its queues.
 
     Args:
-        name: A str, for messages.
-        n: How many units there are: an int, 1 or more.
+        name: What to call it in messages.
+        n: How many units there are.
+
+    Raises:
+        TypeError: *name* is no str, or *n* no int.
+        ValueError: *n* is less than 1.
     """
 
     __slots__ = ("__weakref__", "_free", "_holders", "_scheduler", "_waiting", "n", "name")
@@ -71,7 +77,7 @@ class Resource:
 
     @property
     def free(self) -> int:
-        """The number of units that no task has.  A task that is done has given back its own."""
+        """The number of units that no task has at the moment.  A task that is done has given back its own."""
         scheduler = None if self._scheduler is None else self._scheduler()
         if scheduler is None:
             return self._free
