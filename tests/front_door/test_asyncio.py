@@ -8,7 +8,7 @@ import asyncio.base_events
 import asyncio.futures
 import concurrent.futures._base
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -148,7 +148,7 @@ def test_loop_goes_on_while_a_value_is_brought(part: bool, when: str) -> None:
         assert future._get_snapshot() == (True, False, await waiting, None)
 
     with Scheduler(stopped=True) as scheduler:
-        queue = Queue(scheduler, 1, executor=Keeper())
+        queue = Queue(scheduler, 1, executor=Keeper(Executor()))
         assert queue.submit(print, 1)._get_snapshot() == (False, False, None, None)
         asyncio.run(asyncio.wait_for(main(scheduler, queue), DEADLINE))
 
@@ -166,7 +166,7 @@ def test_value_that_cannot_be_brought(error: BaseException) -> None:
             await task
 
     with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=Keeper())
+        queue = Queue(scheduler, 1, executor=Keeper(Executor()))
         asyncio.run(asyncio.wait_for(main(), DEADLINE))
 
 
