@@ -88,11 +88,7 @@ assert_type(queue.submit(report, Raw(one)), Task[bool])
 
 named = queue.options(name="x", after=[one, settled(word), Future[int]()], context=copy_context(), timeout=1)
 assert_type(named, Submitter)
-assert_type(named.submit(number), Task[int])
 assert_type(named.submit(text, one), Task[str])
-assert_type(named.submit(three, one, word, 1.0), Task[list[int]])
-assert_type(list(named.map(text, [1, 2], ["a", "b"])), list[str])
-named.submit(text, "x")  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]
 assert_type(queue.name, str)
 queue.name = "other"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 assert_type(queue.max_workers, int)
