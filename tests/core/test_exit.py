@@ -103,7 +103,7 @@ def test_interrupted_with_block(block: str, ended: bool) -> None:
             gate.wait_entered()
             queue.submit(say, "pending").add_done_callback(lambda _: gate.open())
             threading.Thread(target=interrupt).start()
-            time.sleep(0 if ENDED else DEADLINE)
+            until(lambda: ENDED)
         """.replace("WITH", block).replace("ENDED", str(ended)),
         code=-signal.SIGINT,
     )
@@ -517,7 +517,10 @@ def test_thread_that_has_not_begun_leaves_an_abandoned_scheduler() -> None:
 
 
 def test_abandoned_scheduler_starts_nothing() -> None:
-    """No future that ends makes a task ready, no resume starts a thread, and no task is a dependency."""
+    """No future that ends makes a task ready, no resume starts a thread, and no task is a dependency.
+
+    Shutdown of a queue without threads needs no lock of its pool.
+    """
     scheduler = Scheduler(stopped=True)
     outside: Future[int] = Future()
     queue = Queue(scheduler, 1)
@@ -532,11 +535,6 @@ def test_abandoned_scheduler_starts_nothing() -> None:
         own.submit(str, task)
     with pytest.raises(RuntimeError, match="before the fork"):
         Queue(scheduler, 1).submit(int)
-
-
-def test_shutdown_of_an_abandoned_queue_without_threads_needs_no_lock_of_its_pool() -> None:
-    queue = Queue(1)
-    abandon(queue)
     with pool_of(queue)._shutdown_lock:
         beside(queue.shutdown).result(DEADLINE)
 
