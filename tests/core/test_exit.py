@@ -93,9 +93,9 @@ def test_interrupted_with_block(block: str, ended: bool) -> None:
     """In the block and at its end: pending tasks are cancelled, and the block waits for running tasks."""
     outcome = run(
         """
-        gate = Gate()
+        gate, inside = Gate(), []
         def interrupt():
-            until(lambda: not ENDED or watchers_of(queue.scheduler))
+            until(lambda: inside or watchers_of(queue.scheduler))
             # Once: a second Ctrl-C leaves at once.
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         with WITH as queue:
@@ -103,7 +103,7 @@ def test_interrupted_with_block(block: str, ended: bool) -> None:
             gate.wait_entered()
             queue.submit(say, "pending").add_done_callback(lambda _: gate.open())
             threading.Thread(target=interrupt).start()
-            until(lambda: ENDED)
+            until(lambda: ENDED or inside.append(True))  # not before the thread's start has returned
         """.replace("WITH", block).replace("ENDED", str(ended)),
         code=-signal.SIGINT,
     )
