@@ -18,6 +18,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.thread import BrokenThreadPool
 from functools import partial
 from typing import Any, get_overloads
+from unittest.mock import patch
 
 import pytest
 from gate import DEADLINE, Gate
@@ -27,6 +28,7 @@ from threads import beside, collected, until, until_gone, without_collector
 
 from smqexec import Queue, Scheduler, Task, settled
 
+COUNTS = dict.fromkeys(("waiting", "ready", "running", "done", "failed", "cancelled"), 0)
 AFTER_SHUTDOWN = r"^cannot schedule new futures after shutdown$"
 
 
@@ -278,79 +280,60 @@ def test_second_initializer_that_fails_when_the_queue_is_gone() -> None:
 # Threads that do not start
 
 
-@pytest.fixture
-def no_thread(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Call it with an error: from then on threads of a "failing" pool do not start."""
+@contextlib.contextmanager
+def no_thread(error: Exception) -> Iterator[list[threading.Thread]]:
+    """No thread of a "failing" pool starts in this block; gives those that were to start."""
     start = threading.Thread.start
-    state: dict[str, Any] = {"error": None, "tried": 0}
+    tried: list[threading.Thread] = []
 
     def refuse(thread: threading.Thread) -> None:
-        if thread.name.startswith("failing") and state["error"] is not None:
-            state["tried"] += 1
-            raise state["error"]
+        if thread.name.startswith("failing"):
+            tried.append(thread)
+            raise error
         start(thread)
 
-    def fail(error: BaseException | None) -> None:
-        state["error"] = error
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    fail.state = state  # type: ignore[attr-defined]
-    return fail
+    with patch.object(threading.Thread, "start", refuse):
+        yield tried
 
 
 ERRORS = [RuntimeError("can't start new thread"), MemoryError()]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_first_thread_does_not_start(make: Maker, no_thread: Any, error: Exception, caplog: Any) -> None:
-    queue = make(2, "failing")
-    other = make(1)
-    no_thread(error)
-    ran = []
-    with pytest.raises(type(error)) as caught:
-        queue.submit(ran.append, "ghost")
+def test_first_thread_does_not_start(make: Maker, gate: Gate, error: Exception, caplog: Any) -> None:
+    """What waits is spared."""
+    queue, other = make(2, "failing"), make(1)
+    ran: list[str] = []
+    held = gate.hold(other, "waiting")
+    with no_thread(error):
+        waiting = queue.submit(ran.append, held)
+        with pytest.raises(type(error)) as caught:
+            queue.submit(ran.append, "ghost")
     assert caught.value is error
     assert "could not start a thread for queue failing" in caplog.text
-    assert queue.counts() == {
-        "waiting": 0, "ready": 0, "running": 0, "done": 0, "failed": 1, "cancelled": 0,
-    }  # fmt: skip
-    assert value(other.submit(int)) == 0
-    no_thread(None)
+    assert queue.counts() == COUNTS | {"waiting": 1, "failed": 1}
     assert value(queue.submit(ran.append, "task")) is None
-    assert ran == ["task"]
-
-
-def test_later_thread_does_not_start(make: Maker, gate: Gate, no_thread: Any) -> None:
-    queue = make(2, "failing")
-    ran = []
-    running = gate.hold(queue)
-    no_thread(ERRORS[0])
-    tasks = [queue.submit(ran.append, i) for i in range(5)]
-    assert no_thread.state["tried"] > 0
-    assert ran == []
     gate.open()
-    for task in [running, *tasks]:
-        value(task)
+    assert (value(waiting), value(other.submit(int))) == (None, 0)
+    assert ran == ["task", "waiting"]
+
+
+def test_later_thread_does_not_start(make: Maker, gate: Gate) -> None:
+    queue = make(2, "failing")
+    ran: list[int] = []
+    running = gate.hold(queue)
+    with no_thread(ERRORS[0]) as tried:
+        tasks = [queue.submit(ran.append, i) for i in range(5)]
+        assert tried and ran == []
+        gate.open()
+        for task in [running, *tasks]:
+            value(task)
     assert sorted(ran) == list(range(5))
-    no_thread(None)
     # What was refused its thread left nothing behind: both slots can be used.
     barrier = threading.Barrier(2)
     pair = [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]
     assert {value(task) for task in pair} == {0, 1}
     assert len(workers_of(queue)) <= 2
-
-
-def test_a_start_that_fails_spares_what_still_waits(make: Maker, gate: Gate, no_thread: Any) -> None:
-    queue = make(1, "failing")
-    other = make(1)
-    held = gate.hold(other, "x")
-    no_thread(MemoryError())
-    waiting = queue.submit(str, held)
-    with pytest.raises(MemoryError):
-        queue.submit(int)
-    no_thread(None)
-    gate.open()
-    assert value(waiting) == "x"
 
 
 def test_start_that_fails_after_the_run_was_taken(make: Maker, monkeypatch: Any) -> None:
@@ -431,9 +414,7 @@ def test_shutdown_cancels_pending_tasks(make: Maker, gate: Gate) -> None:
     gate.open()
     in_time(queue.shutdown)
     assert value(running) == "x"
-    assert queue.counts() == {
-        "waiting": 0, "ready": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 5,
-    }  # fmt: skip
+    assert queue.counts() == COUNTS | {"done": 1, "cancelled": 5}
 
 
 @pytest.mark.parametrize("end", ["is cancelled", "starts"])
@@ -454,9 +435,8 @@ def test_idle_threads_of_a_closed_queue_leave_with_its_last_task(make: Maker, en
 def test_shutdown_from_inside_a_task(make: Maker) -> None:
     """It can't wait for itself, as in the standard library; the shutdown counts all the same."""
     queue = make(2)
-    task = queue.submit(queue.shutdown)
-    assert isinstance(task.exception(DEADLINE), RuntimeError)
-    assert "shutdown(wait=False)" in str(task.exception())
+    with pytest.raises(RuntimeError, match=r"shutdown\(wait=False\)"):
+        value(queue.submit(queue.shutdown))
     with pytest.raises(RuntimeError, match=AFTER_SHUTDOWN):
         queue.submit(int)
     in_time(queue.shutdown)
@@ -518,15 +498,11 @@ def test_map_timeout(make: Maker, gate: Gate) -> None:
     done = queue.map(int, "123", timeout=0)
     assert in_time(lambda: queue.scheduler.wait(DEADLINE))
     assert list(done) == [1, 2, 3]
-    queue.scheduler.stop()
-    results = queue.map(int, "123", timeout=0)
-    with pytest.raises(TimeoutError):
-        next(results)
+    with queue.scheduler.stop(), pytest.raises(TimeoutError):
+        next(queue.map(int, "123", timeout=0))
     assert queue.counts()["cancelled"] == 3
-    queue.scheduler.resume()
-    results = queue.map(lambda call: call(), [int, gate, int], timeout=0.05)
     with pytest.raises(TimeoutError):
-        list(results)
+        list(queue.map(lambda call: call(), [int, gate, int], timeout=0.05))
     gate.open()
     in_time(queue.shutdown)
     assert queue.counts()["cancelled"] >= 4
