@@ -7,7 +7,6 @@ import asyncio
 import asyncio.base_events
 import asyncio.futures
 import concurrent.futures._base
-import threading
 from concurrent.futures import CancelledError, Executor, Future
 from pathlib import Path
 from types import ModuleType
@@ -92,25 +91,19 @@ def test_snapshots() -> None:
 class Far(Remote):
     """A call that has been made; its value comes when a gate is open."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, gate: Gate) -> None:
         super().__init__()
-        self.gate = Gate()
-        self.brought: set[int] = set()
-        self.value = value
+        self.value, self.gate = value, gate
         self.set_result(None)
 
     def result(self, timeout: float | None = None) -> Any:
-        super().result(timeout)
         self.gate.enter()
-        self.brought.add(threading.get_ident())
         if isinstance(self.value, BaseException):
             raise self.value
         return self.value
 
     def part(self, key: Any) -> Remote:
-        far = Far(self.value[key])
-        far.gate, far.brought = self.gate, self.brought
-        return far
+        return Far(self.value[key], self.gate)
 
 
 class Keeper(Engine):
@@ -121,7 +114,7 @@ class Keeper(Engine):
         return True
 
     def call(self, call: Call) -> Far:
-        return Far(call.args[0])
+        return Far(call.args[0], Gate())
 
 
 @pytest.mark.parametrize("when", ["pending", "done"])
@@ -135,15 +128,13 @@ def test_loop_goes_on_while_a_value_is_brought(part: bool, when: str) -> None:
             assert scheduler.wait(DEADLINE)
         waiting = asyncio.ensure_future(future)
         await asyncio.sleep(0)
-        if when == "pending":
-            scheduler.resume()
-            assert scheduler.wait(DEADLINE)
-        far = future._outcome.future
-        while not far.gate._entered:
+        scheduler.resume()
+        assert scheduler.wait(DEADLINE)
+        gate = future._outcome.future.gate
+        while not gate._entered:
             await asyncio.sleep(0)
-        assert future.done()
-        assert not waiting.done()
-        far.gate.open()
+        assert future.done() and not waiting.done()
+        gate.open()
         assert await waiting == ("value" if part else ["value"])
         assert future._get_snapshot() == (True, False, await waiting, None)
 

@@ -220,7 +220,7 @@ def test_function_in_a_context_keeps_its_name_and_traceback() -> None:
 
 def test_queue_that_copies_contexts() -> None:
     with planned() as (scheduler,):
-        queue = Queue(scheduler, 2, context=True)
+        queue = Queue(scheduler, 1, context=True)
         plain = Queue(scheduler, 1)
         token = place.set("here")
         try:
@@ -237,20 +237,11 @@ def test_queue_that_copies_contexts() -> None:
         assert other.result(DEADLINE) == without.result(DEADLINE) == "nowhere"
         assert place.get() == "nowhere"
         assert type(task) is Task  # and no bigger than any other
+        # Of a task that submits its own, also where the other is nested in it.
+        outer = queue.submit(lambda: place.set("inside") and queue.submit(place.get).result(DEADLINE))
+        assert outer.result(DEADLINE) == "inside"
         with pytest.raises(TypeError, match="context and executor= exclude each other"):
             Queue(scheduler, executor=Telling(), context=True)
-
-
-def test_copied_context_of_a_task_that_submits() -> None:
-    """Its own, also where the other is nested in it."""
-    with planned() as (scheduler,):
-        queue = Queue(scheduler, 1, context=True)
-
-        def outer() -> str:
-            place.set("inside")
-            return queue.submit(place.get).result()
-
-        assert queue.submit(outer).result(DEADLINE) == "inside"
 
 
 def test_thread_beside_an_inline_queue_starts_in_an_empty_context() -> None:

@@ -8,10 +8,11 @@ from concurrent.futures import Future
 from random import Random
 from threading import Event, Lock
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from engines import Manual
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import core_of, outside_of
 from marks import slow_but
 from outcomes import Kept, fail
@@ -195,22 +196,13 @@ def test_who_sees_a_task_done_sees_its_units_given_back(monkeypatch: pytest.Monk
     """Also where its lock hold has not ended: the one in which it gives them back."""
     give_back = Allocating._give_back
     gate, asked = Gate(), Event()
-
-    def give_back_later(*args: Any) -> list[Any]:
-        gate.enter()
-        return give_back(*args)
-
-    def ask(disk: Resource) -> int:
-        asked.set()
-        return disk.free
-
-    monkeypatch.setattr(Allocating, "_give_back", give_back_later)
+    monkeypatch.setattr(Allocating, "_give_back", lambda *args: gate.enter() or give_back(*args))
     with planned(1) as (_, queue):
         disk = Resource("disk", 1)
         task = queue.options(resources={disk: 1}).submit(int)
         gate.wait_entered()
         assert task.done()
-        free = beside(ask, disk)
+        free = beside(lambda: asked.set() or disk.free)
         assert asked.wait(DEADLINE)
         gate.open()
         assert free.result(DEADLINE) == 1
@@ -243,22 +235,20 @@ def test_several_resources_are_taken_together(lab: Any) -> None:
 def test_reasons_name_all_that_is_lacking_and_who_holds_it(lab: Any) -> None:
     scheduler, queue, _, disk, gate = lab
     tape = Resource("tape", 4)
-    holders = queue.options(resources={tape: 1}, name="dump"), queue.options(resources={disk: 2}, name="copy")
-    for number, holder in enumerate([holders[0]] * 4 + [holders[1]]):
+    dump = queue.options(resources={tape: 1}, name="dump")
+    copy = queue.options(resources={disk: 2}, name="copy")
+    for number, holder in enumerate([dump, dump, dump, dump, copy], 1):
         holder.submit(gate.enter)
-        gate.wait_entered(number + 1)
+        gate.wait_entered(number)
     both = queue.options(resources={disk: 3, tape: 1}, name="both")
-    tasks = [both.submit(abs, -number) for number in range(5)]
-    until(lambda: queue.counts()["running"] == 5 and queue.counts()["waiting"] == 5)
-    shares = [
-        "disk: 1 of 3 free, held by copy#5 (2 units)",
-        "tape: 0 of 4 free, held by dump#1, dump#2, dump#3 and 1 more",
-    ]
+    until_lacking(*(tasks := [both.submit(abs, -number) for number in range(5)]))
+    disk_share = "disk: 1 of 3 free, held by copy#5 (2 units)"
+    tape_share = "tape: 0 of 4 free, held by dump#1, dump#2, dump#3 and 1 more"
     first = min(tasks, key=lambda task: task.why().count("come"))
-    assert first.why() == f"waiting: lacks 3 of {shares[0]}; lacks 1 of {shares[1]}"
+    assert first.why() == f"waiting: lacks 3 of {disk_share}; lacks 1 of {tape_share}"
     disk_line, tape_line = scheduler.why().splitlines()[-2:]
-    assert disk_line.startswith(f"{shares[0]}; 5 tasks lack it: both#")
-    assert tape_line.startswith(f"{shares[1]}; 5 tasks lack it: both#")
+    assert disk_line.startswith(f"{disk_share}; 5 tasks lack it: both#")
+    assert tape_line.startswith(f"{tape_share}; 5 tasks lack it: both#")
     assert tape_line.endswith(" needs 1 and 2 more")
     gate.open()
     assert [task.result(DEADLINE) for task in tasks] == list(range(5))
@@ -361,17 +351,15 @@ def test_releaser_that_never_returns_releases(lab: Any, end: str) -> None:
     scheduler, queue, _, disk, _ = lab
     file = queue.options(resources={disk: 3}, hold=True).submit(abs, -1)
     assert file.result(DEADLINE) == 1
-    scheduler.stop()
     releasing = queue.options(release=[file])
     if end == "fails":
-        task = releasing.submit(fail, file)
+        releasing.submit(fail, file)
+    elif end == "is dropped":
+        releasing.submit(abs, queue.submit(fail))
     else:
-        task = releasing.submit(abs, Future() if end == "is cancelled" else queue.submit(fail))
-        if end == "is cancelled":
-            assert task.cancel()
-    scheduler.resume()
+        assert releasing.submit(abs, Future()).cancel()
     assert scheduler.wait(DEADLINE)
-    until(lambda: disk.free == 3)
+    assert disk.free == 3
 
 
 def test_what_is_kept_keeps_no_result(lab: Any) -> None:
@@ -423,15 +411,11 @@ def test_ctrl_c_in_a_later_submission_leaves_lines_as_they_were(
 ) -> None:
     scheduler, queue, _, disk, gate = lab
     gate.hold(queue.options(resources={disk: 3}))
-    until_lacking(lacking := queue.options(resources={disk: 1}).submit(abs, -1))
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(core_of(scheduler).allocating, "add_allocation", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            queue.options(resources={disk: 1}).submit(abs, 1)
+    taking = queue.options(resources={disk: 1})
+    until_lacking(lacking := taking.submit(abs, -1))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(core_of(scheduler).allocating, "add_allocation", Mock(side_effect=KeyboardInterrupt))
+        taking.submit(abs, 1)
     assert "lacks 1 of disk" in lacking.why()
     gate.open()
     assert lacking.result(DEADLINE) == 1
@@ -484,23 +468,17 @@ def test_task_that_has_some_of_what_the_one_it_waits_for_needs() -> None:
 def test_task_is_held_back_after_it_was_met_by_a_search() -> None:
     """The waiting task learns that the other one lacks units now."""
     disk = Resource("disk", 1)
-    gate, entered = Gate(), Gate()
     with planned(1, 1) as (_, queue, other):
-
-        def outer(lacking: Any) -> Any:
-            return lacking.value.result(DEADLINE)
-
         file = queue.options(resources={disk: 1}, hold=True).submit(abs, -1)
         file.result(DEADLINE)
-        entered.hold(other)
+        gate, _ = occupy(other)
         lacking = other.options(resources={disk: 1}).submit(abs, -7)  # ready, but for a slot
-        task = queue.submit(outer, Raw(Raw(lacking)))
+        task = queue.submit(lambda lacking: lacking.value.result(DEADLINE), Raw(Raw(lacking)))
         until(lambda: "waits for abs" in task.why())
-        entered.open()
+        gate.open()
         until(lambda: disk._waiting)
         queue.options(release=[file]).submit(abs, 1)  # only who waits can run it
         assert task.result(DEADLINE) == 7
-        gate.open()
 
 
 # All together, at random.
@@ -516,14 +494,12 @@ def test_random_tasks_never_have_more_than_there_is(seed: int, order: str) -> No
     wrong: list[Any] = []
 
     def work(amounts: dict[Resource, int], fails: bool, *_: Any) -> int:
-        with lock:
-            for resource, number in amounts.items():
-                had[resource] += number
-                if had[resource] > resource.n:
-                    wrong.append((resource, had[resource]))
-        with lock:
-            for resource, number in amounts.items():
-                had[resource] -= number
+        for sign in (1, -1):
+            with lock:
+                for resource, number in amounts.items():
+                    had[resource] += sign * number
+                    if had[resource] > resource.n:
+                        wrong.append((resource, had[resource]))
         if fails:
             raise ValueError
         return 1
