@@ -14,7 +14,7 @@ from typing import Any
 from weakref import ref
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, occupy
 from internals import core_of, state_of, states_of
 from threads import planned, until, until_gone
 
@@ -28,8 +28,7 @@ NEVER = 1e6  # seconds
 class Clock:
     """Time stands still until a test changes it."""
 
-    def __init__(self) -> None:
-        self.now = 1000.0
+    now = 1000.0
 
     def __call__(self) -> float:
         return self.now
@@ -163,37 +162,27 @@ def still(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Clock:
     return clock
 
 
-def test_two_blocks_one_after_the_other(still: Clock, queues: Any) -> None:
+def test_two_blocks_one_after_the_other_and_one_of_a_queue(still: Clock, queues: Any) -> None:
     scheduler, camera, analysis = queues
-    file = io.StringIO()
-    with progress(scheduler, file=file):
+    file, alone = io.StringIO(), io.StringIO()
+    with progress(scheduler, file=file), progress(analysis, file=alone):
         settle(camera, 1200)
         settle(analysis, 1, 2)
         still.now += 75
         assert file.getvalue() == ""
     with progress(scheduler, file=file):
-        settle(camera, 1)
-    assert file.getvalue().splitlines() == [
-        "smqexec, 1:15: camera 1,200 of 1,200; analysis 3 of 3, 2 failed",
-        "smqexec, 0:00: camera 1 of 1",
-    ]
-
-
-def test_a_line_says_all(still: Clock, queues: Any) -> None:
-    scheduler, camera, analysis = queues
-    file = io.StringIO()
-    gate = Gate()
-    with progress(scheduler, file=file):
         settle(camera, 2)
-        gate.hold(camera)
+        gate, _ = occupy(camera)
         for _ in range(3):
             analysis.submit(int, camera.submit(int)).cancel()
         scheduler.stop()
         still.now += 4
     gate.open()
-    assert file.getvalue() == (
-        "smqexec, 0:04: camera 2 of 6, 1 running, 30/min, 0:08 left; analysis 3 of 3, 3 cancelled; stopped\n"
-    )
+    assert file.getvalue().splitlines() == [
+        "smqexec, 1:15: camera 1,200 of 1,200; analysis 3 of 3, 2 failed",
+        "smqexec, 0:04: camera 2 of 6, 1 running, 30/min, 0:08 left; analysis 3 of 3, 3 cancelled; stopped",
+    ]
+    assert alone.getvalue() == "smqexec, 1:15: analysis 3 of 3, 2 failed\n"
 
 
 def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: Any) -> None:
@@ -203,15 +192,6 @@ def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: Any) -> None:
         until(lambda: file.getvalue().count("\n") >= 3)
     assert set(file.getvalue().splitlines()) == {"smqexec, 0:00: no tasks"}
     assert not [thread for thread in threading.enumerate() if thread.name == "smqexec-progress"]
-
-
-def test_a_queue_stands_for_itself(still: Clock, queues: Any) -> None:
-    _, camera, analysis = queues
-    file = io.StringIO()
-    with progress(camera, file=file):
-        settle(camera, 1)
-        settle(analysis, 1)
-    assert file.getvalue() == "smqexec, 0:00: camera 1 of 1\n"
 
 
 def test_a_file_that_can_not_show_a_name(still: Clock) -> None:
@@ -292,10 +272,6 @@ class Terminal(io.StringIO):
             raise OSError("the terminal is gone")
         return super().write(text)
 
-    def seen(self) -> str:
-        """What was written, without colours and other controls."""
-        return re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", self.getvalue())
-
     def last(self) -> list[str]:
         """The lines that were drawn last, words alone."""
         text = re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue())
@@ -321,40 +297,31 @@ def bars(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Any:
 
 def test_bars(bars: Any, clock: Clock, queues: Any) -> None:
     scheduler, camera, analysis = queues
-    terminal = Terminal()
-    gate = Gate()
-    with progress(scheduler, file=terminal):
+    with progress(scheduler, file=(terminal := Terminal())):
         settle(camera, 30)
         settle(analysis, 3, 2)
-        for _ in range(5):
-            camera.submit(gate.enter)
-        gate.wait_entered()
+        gate, _ = occupy(camera)
+        for _ in range(4):
+            camera.submit(int)
         analysis.submit(int, camera.submit(int)).cancel()
         clock.now += 3
-    gate.open()
     assert terminal.last()[-2:] == [
         "camera 30 of 36 1 running 10/s 0:01 left",
         "analysis 6 of 6 2 failed 1 cancelled",
     ]
     assert "\x1b[1;31m2 failed" in terminal.getvalue(), "in red, and in a word"
     assert terminal.getvalue().endswith("\x1b[?25h"), "the cursor is there again"
-
-
-def test_bars_of_a_stopped_scheduler(bars: Any, queues: Any) -> None:
-    scheduler, camera, _ = queues
-    terminal = Terminal()
     with progress(scheduler, file=terminal):
         scheduler.stop()
-        camera.submit(int)
-    assert terminal.last() == ["camera 0 of 1 stopped"]
+    assert terminal.last()[-1] == "camera 0 of 6 1 running stopped"
+    gate.open()
 
 
 def test_two_at_once_on_one_terminal(
     bars: Any, still: Clock, monkeypatch: pytest.MonkeyPatch, queues: Any
 ) -> None:
     """The second gets lines, above the bars."""
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     scheduler, one, two = queues
     with progress(scheduler):
         settle(one, 1)
@@ -365,29 +332,38 @@ def test_two_at_once_on_one_terminal(
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1
 
 
-def test_what_is_printed_meanwhile_comes_above(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    log = io.StringIO()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(sys, "stdout", log)
-    with planned(1) as (scheduler, queue), progress(scheduler):
-        settle(queue, 1)
+def test_what_is_printed_meanwhile_comes_above(
+    bars: Any, queues: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", log := io.StringIO())
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with progress(queues[0]):
+        settle(queues[1], 1)
         assert sys.stderr is not terminal
         print("a remark", file=sys.stderr)
         print("a result")
     assert sys.stderr is terminal
-    assert "a remark" in terminal.last()
-    assert terminal.last()[-1].endswith("1 of 1")
+    assert "a remark" in terminal.last() and terminal.last()[-1].endswith("1 of 1")
     assert log.getvalue() == "a result\n", "what goes to a file stays there"
 
 
-def test_without_standard_streams(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
-    monkeypatch.setattr(sys, "stderr", None)
-    terminal = Terminal()
-    with planned(1) as (scheduler, queue), progress(scheduler, file=terminal):
-        settle(queue, 1)
+def test_without_standard_streams(bars: Any, queues: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with progress(queues[0], file=(terminal := Terminal())):
+        settle(queues[1], 1)
     assert terminal.last()[-1].endswith("1 of 1")
+
+
+def test_a_terminal_that_is_gone(
+    bars: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bars, "INTERVAL", 0.001)
+    with pytest.raises(KeyError), progress(Scheduler(), file=(terminal := Terminal())):
+        terminal.closing = True
+        until(lambda: caplog.records)
+        raise KeyError
+    assert len(caplog.records) == 1
 
 
 def test_a_terminal_that_was_never_there(bars: Any) -> None:
@@ -406,22 +382,11 @@ def test_no_thread_for_it(bars: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_thread(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    terminal = Terminal()
-    with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", no_thread)
-        with pytest.raises(RuntimeError, match="can't start"), progress(Scheduler(), file=terminal):
-            pass
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    refused = pytest.raises(RuntimeError, match="can't start")
+    with refused, progress(Scheduler(), file=(terminal := Terminal())):
+        pass
     assert terminal.getvalue().endswith("\x1b[?25h")
-    with progress(Scheduler(), file=terminal):
-        pass
-
-
-def test_a_dumb_terminal_gets_lines(still: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "dumb")
-    terminal = Terminal()
-    with progress(Scheduler(), file=terminal):
-        pass
-    assert terminal.getvalue() == "smqexec, 0:00: no tasks\n"
 
 
 @pytest.fixture
@@ -431,16 +396,6 @@ def no_rich(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(_progress, "bars", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"] + ["rich"]:
         monkeypatch.setitem(sys.modules, name, None)
-
-
-def test_without_rich_a_terminal_gets_lines(
-    no_rich: None, still: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    terminal = Terminal()
-    with progress(Scheduler(), file=terminal):
-        pass
-    assert terminal.getvalue() == "smqexec, 0:00: no tasks\n"
 
 
 # -- In a notebook
@@ -486,13 +441,26 @@ def test_a_notebook(bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPa
     assert notebook[-1] == "camera 4 of 4 1 failed"
 
 
-@pytest.mark.parametrize("shell", [ZMQInteractiveShell, lambda: None])
-def test_a_file_from_a_notebook_and_a_terminal_with_ipython_get_lines(
-    shell: Any, notebook: list[Any], still: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+PLACES: dict[str, tuple[str, bool, Any, Any, bool]] = {
+    "a dumb terminal": ("dumb", True, lambda: None, Terminal, False),
+    "a terminal without rich": ("xterm", False, lambda: None, Terminal, False),
+    "a notebook without rich": ("xterm", False, ZMQInteractiveShell, Terminal, False),
+    "a file, from a notebook": ("xterm", True, ZMQInteractiveShell, io.StringIO, True),
+    "a file, from IPython in a terminal": ("xterm", True, lambda: None, io.StringIO, False),
+}
+
+
+@pytest.mark.parametrize(("term", "rich", "shell", "kind", "given"), PLACES.values(), ids=PLACES.keys())
+def test_places_that_get_lines(
+    term: str, rich: bool, shell: Any, kind: Any, given: bool,
+    still: Clock, notebook: list[Any], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if not rich:
+        request.getfixturevalue("no_rich")
+    monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(sys.modules["IPython"], "get_ipython", shell)
-    monkeypatch.setattr(sys, "stderr", file := io.StringIO())
-    with progress(Scheduler(), file=file if shell is ZMQInteractiveShell else None):
+    monkeypatch.setattr(sys, "stderr", file := kind())
+    with progress(Scheduler(), file=file if given else None):
         pass
     assert file.getvalue() == "smqexec, 0:00: no tasks\n"
     assert not notebook
@@ -506,12 +474,3 @@ def test_a_notebook_that_is_gone(
         notebook.append(None)
         until(lambda: caplog.records)
     assert len(caplog.records) == 1
-
-
-def test_a_notebook_without_rich(
-    no_rich: None, still: Clock, notebook: list[Any], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with progress(Scheduler()):
-        pass
-    assert capsys.readouterr().err == "smqexec, 0:00: no tasks\n"
-    assert not notebook

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
 from html import unescape
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,33 +34,30 @@ def traced(tmp_path: Path) -> Any:
     return trace
 
 
-def slices(trace: Trace) -> list[list[Any]]:
+@pytest.fixture
+def columns(traced: Any) -> Any:
+    """The run of these events, of queue "a" and others, as the program gets it."""
+    return lambda *events: _timeline.columns(traced([*head(("a", 1), ("b", 2)), *events]))
+
+
+def slices(run: Any) -> list[list[Any]]:
     """The numbers of the tasks in each lane, after its queue and thread."""
-    run = _timeline.columns(trace)
-    found = []
     numbers = iter(run["number"])
-    for row, count in run["lanes"]:
-        queue, thread, _ = run["rows"][row]
-        found.append([queue, thread, *(next(numbers) for _ in range(count))])
+    lanes = [[*run["rows"][row][:2], *islice(numbers, count)] for row, count in run["lanes"]]
     assert next(numbers, None) is None
-    return found
+    return lanes
 
 
 # -- Rows and lanes
 
 
-def test_each_thread_of_a_queue_has_a_row(traced: Any) -> None:
+def test_each_thread_of_a_queue_has_a_row(columns: Any) -> None:
     """And each queue one for what never ran.  Tasks are in the order of time, not of the file."""
-    tasks = [ran(3, 20, 30), ran(1, 0, 10), ran(2, 0, 10, queue=2, thread=2), dropped(4, 15)]
-    assert slices(traced([*head(("a", 1), ("b", 2)), *tasks])) == [
-        ["a", 0, 4],
-        ["a", 1, 1, 3],
-        ["b", 0],
-        ["b", 2, 2],
-    ]
+    run = columns(ran(3, 20, 30), ran(1, 0, 10), ran(2, 0, 10, queue=2, thread=2), dropped(4, 15))
+    assert slices(run) == [["a", 0, 4], ["a", 1, 1, 3], ["b", 0], ["b", 2, 2]]
 
 
-def test_nested_runs_are_in_lanes_below(traced: Any) -> None:
+def test_nested_runs_are_in_lanes_below(columns: Any) -> None:
     r"""
     ::
 
@@ -69,50 +66,44 @@ def test_nested_runs_are_in_lanes_below(traced: Any) -> None:
           33
     """
     spans = {1: (0, 10), 2: (0, 5), 3: (2, 4), 5: (6, 9), 6: (10, 12)}
-    tasks = [ran(number, *span) for number, span in spans.items()]
-    assert slices(traced([*head(("a", 1)), *tasks]))[1:] == [["a", 1, 1, 6], ["a", 1, 2, 5], ["a", 1, 3]]
+    run = columns(*(ran(number, *span) for number, span in spans.items()))
+    assert slices(run)[1:-1] == [["a", 1, 1, 6], ["a", 1, 2, 5], ["a", 1, 3]]
 
 
-def test_nothing_overlaps_in_a_lane(traced: Any) -> None:
+def test_nothing_overlaps_in_a_lane(columns: Any) -> None:
     """Whatever the file has: here threads run many tasks at once."""
-    crossing = [ran(i, i * 7 % 40, i * 7 % 40 + i % 13, thread=i % 2 + 1) for i in range(1, 200)]
-    run = _timeline.columns(traced([*head(("a", 2)), *crossing]))
-    at = 0
+    run = columns(*(ran(i, i * 7 % 40, i * 7 % 40 + i % 13, thread=i % 2 + 1) for i in range(1, 200)))
+    times = zip(run["start"], run["end"], strict=True)
     for _, count in run["lanes"]:
-        lane = list(zip(run["start"], run["end"], strict=True))[at : at + count]
-        assert all(end <= start for (_, end), (start, _) in pairwise(lane))
-        at += count
-    assert at == 199
+        assert all(end <= start for (_, end), (start, _) in pairwise(islice(times, count)))
+    assert next(times, None) is None
 
 
-def test_how_long_a_slot_was_busy_counts_nested_runs_once(traced: Any) -> None:
-    tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 200, 250), dropped(4, 300)]
-    assert _timeline.columns(traced([*head(("a", 1)), *tasks]))["rows"] == [["a", 0, 0.0], ["a", 1, 150.0]]
+def test_how_long_a_slot_was_busy_counts_nested_runs_once(columns: Any) -> None:
+    run = columns(ran(1, 0, 100), ran(2, 10, 90), ran(3, 200, 250), dropped(4, 300))
+    assert run["rows"] == [["a", 0, 0.0], ["a", 1, 150.0], ["b", 0, 0.0]]
 
 
 # -- Columns
 
 
-def test_a_task_in_columns(traced: Any) -> None:
-    tasks = [
+def test_a_task_in_columns(columns: Any) -> None:
+    run = columns(
         ran(1, 0, 10, "first", submitted=-1.5),
         ran(2, 20, 30, "second", needs=[1, 99], outcome="failed", submitted=None),
         dropped(3, 30, "first", needs=[2, 1], outcome="cancelled"),
-    ]
-    run = _timeline.columns(traced([*head(("a", 1)), *tasks]))
+    )
     assert run["number"] == [3, 1, 2]
     assert (run["start"], run["end"]) == ([31.5, 1.5, 21.5], [31.5, 11.5, 31.5])
     assert run["submitted"] == [None, 0, None]
     assert [run["names"][name] for name in run["name"]] == ["first", "first", "second"]
     assert [_timeline.OUTCOMES[outcome] for outcome in run["outcome"]] == ["cancelled", "done", "failed"]
     assert run["needs"] == [[2, 1], [], [1, UNKNOWN]]
-    assert run["path"] == [1, 2]
-    assert run["span"] == 31.5
+    assert (run["path"], run["span"]) == ([1, 2], 31.5)
 
 
-def test_an_item_has_its_task(traced: Any) -> None:
-    tasks = [ran(1, 10, 100), ran(2, 10, 90)]
-    run = _timeline.columns(traced([*head(("a", 1)), *tasks, item(2, 0, 40), item(9, 5, 60)]))
+def test_an_item_has_its_task(columns: Any) -> None:
+    run = columns(ran(1, 10, 100), ran(2, 10, 90), item(2, 0, 40), item(9, 5, 60))
     assert (run["number"], run["items"], run["producers"]) == ([1, 2], [40, 60], [1, UNKNOWN])
 
 
@@ -127,26 +118,18 @@ def test_an_item_has_its_task(traced: Any) -> None:
         ("stop 200", [(200, 200)]),
     ],
 )
-def test_times_in_which_the_scheduler_was_stopped(traced: Any, marks: str, stopped: Any) -> None:
+def test_times_in_which_the_scheduler_was_stopped(columns: Any, marks: str, stopped: Any) -> None:
     words = iter(marks.split())
     events = [mark(name, float(at)) for name, at in zip(words, words, strict=True)]
-    run = _timeline.columns(traced([*head(("a", 1)), ran(1, 0, 100), *events]))
-    assert [*map(tuple, run["stopped"])] == stopped
+    assert [*map(tuple, columns(ran(1, 0, 100), *events)["stopped"])] == stopped
 
 
-def test_all_times_are_from_the_first_submission_on(traced: Any) -> None:
+def test_all_times_are_from_the_first_submission_on(columns: Any) -> None:
     """The recording may have begun long before; so may the scheduler have gone on."""
-    run = ran(1, 1100, 1200, submitted=1000)
     marks = [mark("resume", 500), mark("stop", 1150), mark("resume", 1170)]
-    found = _timeline.columns(traced([*head(("a", 1)), run, item(1, 0, 1150), *marks]))
-    assert [found[name] for name in ("span", "start", "end", "submitted", "items")] == [
-        200,
-        [100],
-        [200],
-        [0],
-        [150],
-    ]
-    assert found["stopped"] == [[0, 0], [150, 170]]
+    run = columns(ran(1, 1100, 1200, submitted=1000), item(1, 0, 1150), *marks)
+    names = ("span", "start", "end", "submitted", "items", "stopped")
+    assert [run[name] for name in names] == [200, [100], [200], [0], [150], [[0, 0], [150, 170]]]
 
 
 # -- The page

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE
-from traces import Event, dropped, head, item, lines_of, mark, ran, synthetic, text
+from traces import Event, dropped, head, item, lines_of, ran, synthetic, text
 
 from smqexec._observe.trace.page import page
 from smqexec._observe.trace.read import read
@@ -188,12 +188,15 @@ def diamond(opened: Opened) -> Page:
 # -- What it shows
 
 
-def test_what_overlaps_in_a_row_is_drawn_below(opened: Opened) -> None:
+def test_what_overlaps_in_a_row_is_drawn_below_with_its_items(opened: Opened) -> None:
+    """An item of an unknown task is left out."""
     nested = [ran(1, 0, 900, "outer"), ran(2, 100, 800, "inner"), ran(3, 200, 700, "innermost")]
-    shown = opened([*head(("one", 1)), *nested, ran(4, 900, 1000, "next")])
+    items = [item(2, 1, 500), item(2, 0, 400), item(1, 0, 850), item(9, 5, 600), item(4, 0, 950)]
+    shown = opened([*head(("one", 1)), *nested, ran(4, 900, 1000, "next"), *items])
     middles = [shown.point(number)[1] for number in (1, 2, 3, 4)]
     assert middles[0] == middles[3] < middles[1] < middles[2]
     assert shown.js("timeline.drawn.slices") == 4
+    assert shown.js("timeline.lanes.map(lane => lane.items)") == [[], [850, 950], [400, 500], []]
 
 
 def test_the_page_of_a_hundred_thousand_tasks_draws_what_can_be_seen(opened: Opened) -> None:
@@ -231,18 +234,14 @@ def test_the_critical_path_is_marked(diamond: Page) -> None:
     assert diamond.element("path").get_attribute("aria-pressed") == "false"
 
 
-def test_final_results_rise_to_their_number(opened: Opened) -> None:
+def test_final_results_and_tasks_that_never_ran(opened: Opened) -> None:
     """Final is what no other task depends on; what failed or still runs is no result."""
     tasks = [ran(5, 0, 50, "free", thread=1), ran(6, 0, 60, "lost", thread=2, outcome="failed")]
     begun, _ = lines_of(ran(7, 0, 70))
-    shown = opened([*DIAMOND, *tasks, begun], torn="")
+    never = dropped(8, 2000, "late", queue=2, needs=[77])
+    shown = opened([*DIAMOND, *tasks, begun, never], torn="")
     assert shown.js("[...timeline.results]") == [50, 4300]
-
-
-def test_tasks_that_never_ran_are_in_their_queue(opened: Opened) -> None:
-    events = [*DIAMOND, dropped(5, 2000, "late", queue=2, needs=[77])]
-    shown = opened(events)
-    shown.click(5)
+    shown.click(8)
     facts = shown.element("facts").text.splitlines()
     assert facts[0] == "late"
     assert {"compute", "✕ failed, never ran, final", "2 ms", "a task that is not in the file"} <= set(facts)
@@ -254,20 +253,6 @@ def test_marks_of_items_are_no_more_than_pixels(opened: Opened) -> None:
     assert 100 < shown.js("timeline.drawn.marks") <= shown.js("timeline.view.width")
     shown.js("timeline.show(10 + 0.09 * 500 - 0.01, 0.1)")
     assert shown.js("timeline.drawn.marks") == 2
-
-
-def test_items_are_in_the_lane_of_their_task(opened: Opened) -> None:
-    """A nested task has its own lane.  An item of an unknown task is left out."""
-    tasks = [ran(1, 0, 100), ran(2, 10, 90), ran(3, 0, 10, thread=2)]
-    items = [item(2, 1, 50), item(2, 0, 40), item(1, 0, 95), item(9, 5, 60), item(3, 0, 5, thread=2)]
-    shown = opened([*head(("a", 2)), *tasks, *items])
-    assert shown.js("timeline.lanes.map(lane => lane.items)") == [[], [95], [40, 50], [5]]
-
-
-def test_times_when_the_scheduler_was_stopped_are_shaded(opened: Opened) -> None:
-    marks = [mark("stop", 1000), mark("resume", 2000), mark("stop", 4000)]
-    shown = opened([*DIAMOND, *marks])
-    assert shown.js("timeline.run.stopped") == [[1000, 2000], [4000, 4300]]
 
 
 # -- Moving
@@ -346,8 +331,6 @@ def test_many_rows_scroll(opened: Opened) -> None:
     shown.element("rows").send_keys(Keys.PAGE_DOWN, Keys.ARROW_DOWN)
     shown.until(lambda page: page.js("document.getElementById('rows').scrollTop") > 300)
     assert 0 < before < 3000
-    shown.js("timeline.reveal(timeline.start.length - 1)")
-    assert shown.point(shown.js("timeline.number.at(-1)"))[1] < shown.js("innerHeight")
 
 
 # -- Finding and selecting

@@ -76,13 +76,18 @@ def scribe(tmp_path: Path) -> Scribe:
     return Scribe(tmp_path / "run.json")
 
 
-def test_small_run_is_written_so(scribe: Scribe) -> None:
+def test_small_run_is_written_and_read_so(scribe: Scribe) -> None:
+    cpu = Slots(name="cpu", width=4)
     scribe.ran(1, 1, 3, name='a "name"')
-    scribe.note("submit", 2, 2, "add", (1,))
-    scribe.note("start", 4, 2, 8)
-    scribe.note("end", 5.5, 2, "failed")
-    scribe.note("stop", 6)
-    scribe.finish(7)
+    scribe.note("submit", 2, 2, "add", (1,), cpu)
+    scribe.note("submit", 2, 3, "mul", (1, 2), cpu)
+    scribe.note("start", 4, 2, "tcp://far:1", queue=cpu)
+    scribe.note("item", 5, 2, 0, queue=cpu)
+    scribe.note("end", 5.5, 2, "failed", queue=cpu)
+    scribe.note("end", 6, 3, "failed", queue=cpu)
+    assert not (scribe.lines._running or scribe.lines._facts), "of ended tasks"
+    scribe.note("stop", 7)
+    scribe.finish(9)
     assert scribe.text() == (
         """[
 {"ph":"M","name":"smqexec","pid":0,"tid":0,"args":{"version":"1","python":"CPython 3","cores":2}},
@@ -91,41 +96,29 @@ def test_small_run_is_written_so(scribe: Scribe) -> None:
 {"ph":"B","pid":1,"tid":1,"ts":1000.000,"cat":"task","name":"a \\"name\\"","""
         """"args":{"number":1,"submitted":0.000,"dependencies":[]}},
 {"ph":"E","pid":1,"tid":1,"ts":3000.000,"args":{"number":1,"outcome":"done"}},
-{"ph":"M","name":"thread_name","pid":1,"tid":2,"args":{"name":"worker 2"}},
-{"ph":"B","pid":1,"tid":2,"ts":4000.000,"cat":"task","name":"add","""
+{"ph":"M","name":"process_name","pid":2,"tid":0,"args":{"name":"cpu","slots":4}},
+{"ph":"M","name":"thread_name","pid":2,"tid":1,"args":{"name":"tcp://far:1"}},
+{"ph":"B","pid":2,"tid":1,"ts":4000.000,"cat":"task","name":"add","""
         """"args":{"number":2,"submitted":2000.000,"dependencies":[1]}},
-{"ph":"E","pid":1,"tid":2,"ts":5500.000,"args":{"number":2,"outcome":"failed"}},
-{"ph":"i","s":"g","pid":0,"tid":0,"ts":6000.000,"cat":"scheduler","name":"stop"},
-{"ph":"M","name":"smqexec_end","pid":0,"tid":0,"args":{"time":7000.0}}
+{"ph":"i","s":"t","pid":2,"tid":1,"ts":5000.000,"cat":"item","name":"item 0","args":{"number":2,"item":0}},
+{"ph":"E","pid":2,"tid":1,"ts":5500.000,"args":{"number":2,"outcome":"failed"}},
+{"ph":"i","s":"p","pid":2,"tid":0,"ts":6000.000,"cat":"dropped","name":"mul","""
+        """"args":{"number":3,"submitted":2000.000,"dependencies":[1, 2],"outcome":"failed"}},
+{"ph":"i","s":"g","pid":0,"tid":0,"ts":7000.000,"cat":"scheduler","name":"stop"},
+{"ph":"M","name":"smqexec_end","pid":0,"tid":0,"args":{"time":9000.0}}
 ]
 """
     )
-
-
-def test_what_is_written_is_read(scribe: Scribe) -> None:
-    cpu = Slots(name="cpu", width=4)
-    scribe.ran(1, 1, 3)
-    scribe.note("submit", 2, 2, "add", (1,), cpu)
-    scribe.note("submit", 2, 3, "mul", (1, 2), cpu)
-    scribe.note("start", 4, 2, "tcp://far:1", queue=cpu)
-    scribe.note("item", 5, 2, 0, queue=cpu)
-    scribe.note("end", 6, 2, "failed", queue=cpu)
-    scribe.note("end", 6, 3, "failed", queue=cpu)
-    assert not (scribe.lines._running or scribe.lines._facts), "of ended tasks"
-    scribe.note("stop", 7)
-    scribe.note("resume", 8)
-    scribe.finish(9)
     trace = scribe.read()
     assert trace.facts == {"version": "1", "python": "CPython 3", "cores": 2}
     other = QueueRecord(2, "cpu", 4)
     assert trace.queues == {1: DISK, 2: other}
     assert trace.tasks == [
-        Record(1, "fn", DISK, 1, 1 * MS, 3 * MS, 0.0, "done", ()),
-        Record(2, "add", other, 1, 4 * MS, 6 * MS, 2 * MS, "failed", (1,)),
+        Record(1, 'a "name"', DISK, 1, 1 * MS, 3 * MS, 0.0, "done", ()),
+        Record(2, "add", other, 1, 4 * MS, 5.5 * MS, 2 * MS, "failed", (1,)),
         Record(3, "mul", other, 0, 6 * MS, 6 * MS, 2 * MS, "failed", (1, 2)),
     ]
-    assert trace.items == [(5 * MS, 2)]
-    assert trace.marks == [(7 * MS, "stop"), (8 * MS, "resume")]
+    assert (trace.items, trace.marks) == ([(5 * MS, 2)], [(7 * MS, "stop")])
     assert (trace.damaged, trace.whole) == (0, True)
     assert (trace.span, trace.length, trace.last) == ((0.0, 6 * MS), 6 * MS, 9 * MS)
 
@@ -180,20 +173,16 @@ def test_task_of_before_the_recording(scribe: Scribe) -> None:
     assert trace.items == []
 
 
-def test_worker_of_an_engine_has_a_row_by_its_name(scribe: Scribe) -> None:
-    for number, worker in ((1, "slot 1"), (2, "slot 2"), (3, "slot 1")):
-        scribe.ran(number, number, number + 0.5, worker=worker)
-    rows = {task.number: task.thread for task in scribe.read().tasks}
-    assert rows == {1: 1, 2: 2, 3: 1}
-    names = [event["args"]["name"] for event in scribe.events() if event.get("name") == "thread_name"]
-    assert names == ["slot 1", "slot 2"]
-
-
-def test_nested_tasks_share_the_row_of_their_thread(scribe: Scribe) -> None:
+def test_rows_are_of_workers(scribe: Scribe) -> None:
+    """Of a slot of an engine by its name; nested tasks share the row of their thread."""
     scribe.began(1, 1, "outer")
     scribe.ran(2, 2, 3)
     scribe.note("end", 4, 1, "done")
-    assert [task.thread for task in scribe.read().tasks] == [1, 1]
+    for number, worker in ((3, "slot 1"), (4, "slot 2"), (5, "slot 1")):
+        scribe.ran(number, number, number + 0.5, worker=worker)
+    assert {task.number: task.thread for task in scribe.read().tasks} == {1: 1, 2: 1, 3: 2, 4: 3, 5: 2}
+    names = [event["args"]["name"] for event in scribe.events() if event.get("name") == "thread_name"]
+    assert names == ["worker 1", "slot 1", "slot 2"]
     check_format(scribe.events())
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
-from internals import core_of, paused_in, workers_of
-from threads import beside, planned, until
+from internals import core_of, paused_in, pending_in, workers_of
+from threads import planned, until
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, settled
@@ -148,6 +148,22 @@ def test_part_whose_value_is_being_taken(lab: Any) -> None:
     assert needing.why() == f"waiting: needs item 'key' of {Slow.__qualname__}#1"
     gate.open()
     assert needing.result(DEADLINE) == "key"
+
+
+def test_members_of_a_map(lab: Any) -> None:
+    scheduler, acquire, compute, gate = lab
+    gate.hold(acquire)
+    acquire.map(abs, range(3))
+    names = [compute.submit(str, task).why().split()[2] for task in pending_in(scheduler)[::-1]]
+    assert names == ["abs#2[0]", "abs#2[1]", "abs#2[2]"]
+
+
+def test_promoted_oldest_first_has_no_number() -> None:
+    with planned(1, order="oldest", stopped=True) as (_, queue):
+        task = queue.submit(abs, 1)
+        task.promote()
+        needing = queue.submit(abs, task)
+        assert needing.why() == "waiting: needs abs (ready: the scheduler is stopped)"
 
 
 def test_waits_while_it_runs(lab: Any) -> None:
@@ -309,21 +325,3 @@ def test_a_queue_may_have_any_name(lab: Any) -> None:
     odd.submit(gate.enter)
     gate.wait_entered()
     assert odd.submit(abs, 1).why() == "ready: the slot of \0007\0 is busy"
-
-
-def test_name_that_asks_the_scheduler(lab: Any) -> None:
-    """Names are asked for without the lock."""
-    scheduler, acquire, _, gate = lab
-
-    class Named:
-        def __call__(self) -> None:
-            gate.enter()
-
-        def __getattr__(self, name: str) -> str:
-            if name != "__qualname__":
-                raise AttributeError(name)
-            return f"named, {sum(scheduler.counts().values())} tasks"
-
-    acquire.submit(Named())
-    gate.wait_entered()
-    assert beside(scheduler.why).result(DEADLINE).endswith("named, 1 tasks#1: running in acquire_0")
