@@ -3,9 +3,9 @@
 The modules, each after those that it imports::
 
     blocking          how a thread blocks, and asks after a while whether its wait can end
-    exclusive         the lock, and the ways to take it; calls that interrupt its holder
     upward            what the core calls in the rooms above
     queue_state       records: a queue, its backend, workers and barriers; what the calling thread does
+    exclusive         the lock, and the ways to take it; calls that interrupt its holder
     state             what all parts of a scheduler share; which worker goes to a ready task
     dispatch          workers take tasks, end them with a value, become idle; stop and resume
     termination       tasks end without a value: fail, cancel, drop

@@ -47,7 +47,7 @@ class Dispatcher:
                     queue.name_worker(worker)
                 # After `resize` there may be too many workers: those that ask first leave.
                 leaves = len(queue.workers) > queue.limit
-                if not leaves and (task := core.take(queue, worker)) is None:
+                if not leaves and (task := core.take(worker)) is None:
                     queue.idle[worker] = None
                     queue.wakes_none = False
                     # Read after the worker has entered `idle`.  So either this thread sees that the queue is
@@ -94,8 +94,7 @@ class Dispatcher:
     ) -> Task[Any] | None:
         """End *task*, which returned *value*; return the next task for *worker*, if it wants *more*.
 
-        None if one slice of the search does not find the next task: the waiters of *task* are woken before a
-        long search, which `begin` does.
+        None also if the search takes long: the waiters of *task* are woken before `begin` goes on with it.
         """
         core = self._core
         lock = core.lock
@@ -120,7 +119,7 @@ class Dispatcher:
                 freed = core.planner.done(task)
                 if at_end is not None and at_end.hooks:
                     freed = [*freed, *at_end.run_hooks(task)]
-                successor = self._hand_over(queue, worker, at_end, more)
+                successor = self._hand_over(worker, at_end, more)
             worker.task = successor
             if freed and (freed[0] is not successor or len(freed) > 1):
                 core.wake_for(freed)
@@ -146,23 +145,18 @@ class Dispatcher:
             task._call_callbacks(at_end)  # last: a callback may wait for what was just started
         return successor  # type: ignore[no-any-return]
 
-    def _hand_over(
-        self, queue: QueueState, worker: Worker, at_end: AtEnd | None, more: bool
-    ) -> Task[Any] | None:
-        """Return the next task of *worker*, or None, and wake another worker for it.  The lock is held.
-
-        The worker takes none if the ended task has callbacks, as one may wait for whatever is ready now; nor
-        if the ended task was nested, as the worker goes on with the task that waited for it.
-        """
-        core = self._core
+    def _hand_over(self, worker: Worker, at_end: AtEnd | None, more: bool) -> Task[Any] | None:
+        """Return the next task of *worker*, or None, and wake another worker for it.  The lock is held."""
+        core, queue = self._core, worker.queue
         if not queue.ready:
             return None
         surplus = len(queue.workers) > queue.limit
-        # Without a successor, another worker has to take the ready task.
+        # A callback may wait for whatever is ready now.  After a nested task (not *more*) the worker goes on
+        # with the task that waited for it.
         if not more or surplus or (at_end is not None and at_end.calls()):
             core.wake(queue)
             return None
-        successor = core.take(queue, worker, brief=True)
+        successor = core.take(worker, brief=True)
         if successor is not None and queue.has_rules:
             self.started(successor)
         return successor

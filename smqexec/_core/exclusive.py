@@ -18,6 +18,7 @@ from threading import get_ident
 from typing import Any, Never
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
+from .queue_state import Worker
 
 REENTRANT = "a signal handler or finalizer interrupted the scheduler itself: make this call in another thread"
 
@@ -49,10 +50,10 @@ class Exclusive:
         self.entering = False
         # Workers to start in their backends.  The thread that releases the lock takes them first: so the list
         # is empty while the lock is free.
-        self.starts: list[Any] = []
+        self.starts: list[Worker] = []
 
     #: Start these workers; the lock is not held.
-    start_workers: Callable[[list[Any]], None]
+    start_workers: Callable[[list[Worker]], None]
     #: Fail all pending tasks with an exception of our own code: see ``recovery``.  Set once.
     break_down: Callable[..., None]
 
@@ -64,7 +65,7 @@ class Exclusive:
         self.lock.acquire()
         self.starts = starts
 
-    def take_starts(self) -> list[Any]:
+    def take_starts(self) -> list[Worker]:
         """Return the workers that the caller starts once it has released the lock, which is held."""
         starts, self.starts = self.starts, []
         return starts

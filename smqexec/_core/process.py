@@ -1,8 +1,8 @@
 """Interpreter exit and fork, for all schedulers of the process.
 
 At exit Python first calls the hooks of `threading._register_atexit`, the last registered first, while threads
-may still be started.  `_at_exit` is one, before those of the standard library's pools.  Then Python calls the
-hooks of `atexit`, even if one of the first hooks raised.  `_at_exit_if_interrupted` is one.
+may still be started: `_at_exit`, then those of the standard library's pools.  Then it calls the hooks of
+`atexit`, even if one of the first hooks raised: `_at_exit_if_interrupted`.
 
 Ctrl-C at exit cancels pending tasks, and the exit waits for running ones.  A second Ctrl-C is raised: the
 process ends at once, as with the standard library.
@@ -112,9 +112,8 @@ def _after_fork() -> None:  # pragma: no cover - in a child
 
 def come_before() -> None:
     """Register our exit hook again if another module has registered a hook since."""
-    # The hooks of `ProcessPoolExecutor` and of loky let their executors refuse all later calls.  Loky
-    # registers its hook at the first call.  So this is called as a queue on an executor is made, and after
-    # each call.
+    # The hooks of `ProcessPoolExecutor` and of loky let their executors refuse all later calls.  Loky enters
+    # its hook at the first call.  So this is called as a queue on an executor is made, and after each call.
     global _hooks
     hooks: Any = threading._threading_atexits  # type: ignore[attr-defined]
     if len(hooks) != _hooks:

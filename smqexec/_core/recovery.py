@@ -25,7 +25,7 @@ from .._futures.task import Task
 from .._planner import NEW, RUNNING, WAITING, DependencyPlanner
 from .exclusive import Forked, breakdown_on_error
 from .queue_state import QueueState, Worker
-from .state import Ended, Starts, State
+from .state import Ended, State
 
 # UNDONE: the task is cancelled.  OVER: its waiters are woken, its callbacks called, and workers started, too.
 UNDONE, OVER = "undone", "over"
@@ -62,7 +62,7 @@ def withdraw(
         progress.append(OVER)
 
 
-def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[Starts, list[Ended]]:
+def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[list[Worker], list[Ended]]:
     """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
     if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
         task._home, task._stage = None, NEW
@@ -105,9 +105,8 @@ def break_down(
             worker.task = None
         return
     with uninterrupted():
-        LOGGER.critical(
-            "internal error at %r: what is pending in %r fails with it", task, core, exc_info=error
-        )
+        message = "internal error at %r: what is pending in %r fails with it"
+        LOGGER.critical(message, task, core, exc_info=error)
         broken = BrokenThreadPool(f"an internal error has ended all queues of the scheduler: {error!r}")
         broken.__cause__ = error
         # No task is added from here on, so the search for tasks below misses none.
@@ -119,9 +118,7 @@ def break_down(
         with core.exclusive():
             if worker is not None:
                 worker.task = None
-            ended = _end_without_planner(core, found, Failure(error))
-            for queue in core.queues:
-                _empty(queue, worker)
+            ended = _end_without_planner(core, found, Failure(error), worker)
             without_workers = [queue for queue in core.queues if not queue.workers]
             core.wake_condition_waiters()
         core.termination.finish(ended, task)
@@ -129,21 +126,22 @@ def break_down(
             queue.pool.join(wait=False)
 
 
-def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: Failure) -> list[Ended]:
-    """Fail the futures of *found* that belong to this scheduler and that no worker runs.  Locked."""
+def _end_without_planner(
+    core: State, found: list[PlannedFuture[Any]], failure: Failure, broken: Worker | None
+) -> list[Ended]:
+    """Fail the futures of *found* that belong to this scheduler and that no worker runs; empty the queues."""
     ended: list[Ended] = []
     # Not by `_stage`: the task of `break_down` may be RUNNING, and no worker runs it any more.
     running = set(core.running_tasks())
     for future in found:
-        queue: QueueState | None = getattr(future, "_home", None)  # none if it is being made
-        if queue is None or queue.scheduler is not core or future in running:
+        home: QueueState | None = getattr(future, "_home", None)  # none if it is being made
+        if home is None or home.scheduler is not core or future in running:
             continue
         if future._stage <= RUNNING:  # otherwise it has ended, and its waiters were not woken
             future._end(failure)
-            queue.failed += isinstance(future, Task)
-        at_end = future._at_end
+            home.failed += isinstance(future, Task)
+        ended.append((future, future._at_end, home))
         future._leave()
-        ended.append((future, at_end, queue))
     for node in (*running, *core.relays):
         node._dependents = None  # the end of *node* must not reach what has failed here
     core.relays.clear()
@@ -151,16 +149,13 @@ def _end_without_planner(core: State, found: list[PlannedFuture[Any]], failure: 
     core.planner = DependencyPlanner(core.order)
     core.take_next = core.planner.order.take
     core.add_node = core.planner.add
+    for queue in core.queues:
+        core.planner.add_queue(queue)
+        for worker in list(queue.workers):
+            # A worker with a thread leaves by `begin`; *broken*, and workers without one, do not call it.
+            if not worker.tasks() and (worker is broken or not queue.keeps_idle):
+                queue.leave(worker)
+        queue.waiting = queue.ready = 0
+        queue.running = sum(len(worker.tasks()) for worker in queue.workers)
+        queue.wake_idle()
     return ended
-
-
-def _empty(queue: QueueState, broken: Worker | None) -> None:
-    """Note that nothing of *queue* is pending, and let its workers leave.  The lock is held."""
-    queue.scheduler.planner.add_queue(queue)
-    for worker in list(queue.workers):
-        # A worker with a thread leaves by `begin`; *broken*, and workers without a thread, do not call it.
-        if not worker.tasks() and (worker is broken or not queue.keeps_idle):
-            queue.leave(worker)
-    queue.waiting = queue.ready = 0
-    queue.running = sum(len(worker.tasks()) for worker in queue.workers)
-    queue.wake_idle()

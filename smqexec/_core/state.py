@@ -30,9 +30,6 @@ from .upward import Allocates, Ends, EventSink
 # A task or item that has ended under the lock, the record of its waiters and callbacks, and its queue.
 Ended: TypeAlias = tuple[PlannedFuture[Any], AtEnd | None, QueueState]
 
-# Workers to start in their backends.
-Starts: TypeAlias = list[tuple[QueueState, Worker]]
-
 
 class State(Exclusive):
     """The state of one scheduler.  Its lock guards all fields; some are read without, as they say."""
@@ -142,16 +139,16 @@ class State(Exclusive):
 
     # How workers take ready tasks, and how they are woken or started for them.
 
-    def take(self, queue: QueueState, worker: Worker, brief: bool = False) -> Task[Any] | None:
-        """Start the task of *queue* that goes first; None if there is none, or *brief* search finds none."""
-        task: Any = None
+    def take(self, worker: Worker, brief: bool = False) -> Task[Any] | None:
+        """Start the next task for *worker*; None if there is none, or a *brief* search has found none."""
+        queue, task = worker.queue, None
         while queue.ready and not self.stopped:
             task = self.take_next(queue, SEARCH_LIMIT)
             if task is not None or brief:
                 break
             self.yield_lock()  # other threads may have the lock between two slices of a long search
         worker.task = task
-        return task  # type: ignore[no-any-return]
+        return task
 
     def wake_for(self, freed: list[Any]) -> None:
         """Wake a worker for each of *freed*, nodes that became ready.  The lock is held."""
@@ -186,7 +183,7 @@ class State(Exclusive):
             worker = Worker(queue)
             queue.workers[worker] = None
             queue.coming[worker] = None
-            self.starts.append((queue, worker))
+            self.starts.append(worker)
         elif wanted:
             for search in list(queue.searches):
                 search.ready_without_worker()
@@ -197,28 +194,28 @@ class State(Exclusive):
             for _ in range(min(queue.ready, queue.limit) or 1):
                 self.wake(queue)
 
-    def start_workers(self, starts: Starts, submitted: Task[Any] | None = None) -> None:
+    def start_workers(self, starts: list[Worker], submitted: Task[Any] | None = None) -> None:
         """Start workers in their backends; raise an exception of that if *submitted* failed with it."""
         if not starts:
             return
         # Ctrl-C in between would leave a worker that fills a slot and never runs.
         with uninterrupted():
-            for queue, worker in starts:
+            for worker in starts:
                 try:
-                    queue.pool.start(queue, worker)
+                    worker.queue.pool.start(worker.queue, worker)
                 except Exception as error:
                     if submitted is None and isinstance(error, RecursionError):  # no stack is left here
-                        start_new_thread(elsewhere, (self._start_failed, (queue, worker, error)))
+                        start_new_thread(elsewhere, (self._start_failed, (worker, error)))
                     else:
-                        self._start_failed(queue, worker, error)
+                        self._start_failed(worker, error)
                     failed = submitted is not None and submitted._stage == FAILED
                     if failed and submitted._outcome.exception is error:  # type: ignore[union-attr]
                         raise
 
-    def _start_failed(self, queue: QueueState, worker: Worker, error: Exception) -> None:
+    def _start_failed(self, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
-        # A RecursionError of this line goes to the submitter, and `withdraw` removes the worker.
-        helpless = False
+        queue, helpless = worker.queue, False
+        # A RecursionError of the next line goes to the submitter, and `withdraw` removes the worker.
         with self.changing():
             # The pool may have begun the worker before it raised: then the worker stays.  If the pool begins
             # the worker later, in another thread, `begin` returns None.

@@ -11,7 +11,7 @@ from _thread import start_new_thread
 from collections.abc import Sequence
 from concurrent.futures import Future
 from time import sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._calls import kinds
 from .._calls.arguments import ALL, DIRECT, ONE, Template, dependencies, futures_among
@@ -22,27 +22,22 @@ from .._futures.items import Item
 from .._futures.task import Task
 from .._planner import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
-from .queue_state import Barrier, QueueState
+from .queue_state import Barrier, QueueState, Worker
 from .recovery import OVER, UNDONE, withdraw
-from .state import Ended, Starts, State
+from .state import Ended, State
 from .termination import failure_from
 
 # What `_plain` returns for a task that is not plain.
 _NOT_PLAIN: Any = object()
 
 
-class Special:
+class Special(NamedTuple):
     """What is to be done after the lock for a task that is not plain, was refused, or starts a worker."""
 
-    __slots__ = ("ended", "foreign", "refusal", "starts")
-
-    def __init__(self, starts: Starts | None = None) -> None:
-        self.starts = starts or []
-        self.ended: list[Ended] = []
-        # Why the queue takes no task.
-        self.refusal: BaseException | None = None
-        # Futures of other executors and schedulers, each after its relay.
-        self.foreign: list[tuple[Foreign, Any]] = []
+    starts: list[Worker]
+    ended: list[Ended]
+    foreign: list[tuple[Foreign, Any]]  # futures of other executors and schedulers, each after its relay
+    refusal: BaseException | None = None  # why the queue takes no task
 
 
 class Submission:
@@ -94,7 +89,7 @@ class Submission:
                 if not queue.wakes_none:
                     core.wake(queue)
                     if core.starts:
-                        special = Special(core.take_starts())
+                        special = Special(core.take_starts(), [], [])
             lock.release()
             if DEFERRED:
                 call_deferred()
@@ -138,7 +133,7 @@ class Submission:
             with uninterrupted():
                 # Observers were told of *task* if it has a serial number.
                 self._core.termination.finish(special.ended, None if task._serial else task)
-                special.ended = []  # `withdraw` does not finish it once more
+                special.ended.clear()  # `withdraw` does not finish it once more
         self._core.start_workers(special.starts, task)
         # Last: a foreign future that is done calls back at once, here, and takes the lock for that.
         for relay, future in special.foreign:
@@ -179,15 +174,14 @@ class Submission:
 
     def _add_special(self, queue: QueueState, task: Task[Any], group: Group | None) -> Special:
         """Add a task with dependencies of any kind, and whatever else is special; or refuse it.  Locked."""
-        core, special = self._core, Special()
+        core = self._core
         if queue.refusal is not None:
-            special.refusal = queue.refusal
             # Observers may have been told of the task: so it ends, as cancelled.
             task._home = None
             task._end(None)
-            special.ended.append((task, None, queue))
-            return special
-        nodes, failed = self._needed(dependencies(task._args, task._form), special.foreign)
+            return Special([], [(task, None, queue)], [], queue.refusal)
+        ended: list[Ended] = []
+        nodes, foreign, failed = self._needed(dependencies(task._args, task._form))
         # The barrier is the first dependency: so the search visits earlier tasks before other dependencies.
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
@@ -198,19 +192,14 @@ class Submission:
         else:
             # The task was added first: so it counts, and ends by the normal path with its hooks and barrier.
             with uninterrupted():
-                core.termination.drop(task, failure_from(failed), special.ended)
-        special.starts = core.take_starts()
-        return special
+                core.termination.drop(task, failure_from(failed), ended)
+        return Special(core.take_starts(), ended, foreign)
 
-    def _needed(
-        self, found: Sequence[tuple[Any, bool]], foreign: list[tuple[Foreign, Any]]
-    ) -> tuple[list[Any], PlannedFuture[Any] | None]:
-        """Return what a task with the dependencies *found* waits for, and the first of them that has failed.
-
-        Add the relays for them; extend *foreign* by these.  The lock is held.
-        """
+    def _needed(self, found: Sequence[tuple[Any, bool]]) -> tuple[list[Any], list[tuple[Foreign, Any]], Any]:
+        """Return the nodes for the dependencies *found*, `Special.foreign`, and the first that has failed."""
         core: Any = self._core  # the front door makes it an `Owner`, by the parts that it adds
         nodes: list[Any] = []
+        foreign: list[tuple[Foreign, Any]] = []
         failed: PlannedFuture[Any] | None = None
         for future, settled in found:
             # Read once: the lock of another scheduler's task is not held.  A task without a home has ended.
@@ -229,7 +218,7 @@ class Submission:
                 nodes.append(node)
             elif future._stage != DONE and not settled and failed is None:
                 failed = future
-        return nodes, failed
+        return nodes, foreign, failed
 
     def _apply_rules(self, queue: QueueState, task: Task[Any], before: list[Any]) -> None:
         """Apply the rules of *queue* to *task*, which was added after the barrier in *before*.  Locked."""

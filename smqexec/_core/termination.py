@@ -35,20 +35,18 @@ class Termination:
     def __init__(self, core: State) -> None:
         self._core = core  # constant
 
-    def fail(
-        self, worker: Worker, task: Task[Any], exception: BaseException, cancelled: bool = False
-    ) -> None:
-        """End *task* of *worker*, which raised *exception*, or is *cancelled*, and its dependents."""
+    def fail(self, worker: Worker, task: Task[Any], error: BaseException, cancelled: bool = False) -> None:
+        """End *task* of *worker*, which raised *error*, or is *cancelled*, and its dependents."""
         core, queue = self._core, worker.queue
         # Read once, and without the lock, as observers are called first: a later request is too late.
         at_end = task._at_end
-        cancelled |= at_end is not None and at_end.cancel_requested and isinstance(exception, CancelledError)
-        failure = None if cancelled else Failure(exception)
+        cancelled |= at_end is not None and at_end.cancel_requested and isinstance(error, CancelledError)
+        failure = None if cancelled else Failure(error)
         if failure is not None and core.watch_failure is not None:
-            failure.seen = core.watch_failure(exception, queue.name)
+            failure.seen = core.watch_failure(error, queue.name)
         if core.observers:
-            outcome, error = ("cancelled", None) if cancelled else ("failed", exception)
-            core.observers.notify("end", queue, task, worker.thread, outcome=outcome, error=error)
+            outcome, shown = ("cancelled", None) if cancelled else ("failed", error)
+            core.observers.notify("end", queue, task, worker.thread, outcome=outcome, error=shown)
         ended: list[Ended] = []
         with Section(core) as section:
             section.then(self.finish, ended, task)

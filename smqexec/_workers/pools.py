@@ -78,7 +78,7 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         """Start a thread for *worker*, or run it in a thread that has no call."""
         if (self._shutdown_lock.locked() or _global_shutdown_lock.locked()) and submitting(type(self)):
             # A signal handler or finalizer has interrupted this thread in `submit`, which holds the locks.
-            start_new_thread(elsewhere, (queue.scheduler.start_workers, ([(queue, worker)],)))
+            start_new_thread(elsewhere, (queue.scheduler.start_workers, ([worker],)))
             return
         # In an empty context, which the thread inherits on free-threaded builds from CPython 3.14 on.
         Context().run(self.submit, work, queue, worker, queue.scheduler.dispatcher.begin)
