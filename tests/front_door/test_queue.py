@@ -164,14 +164,13 @@ def test_pool_never_holds_more_than_its_threads_while_they_start(make: Maker) ->
         with lock_of(queue):
             seen.append(len(workers_of(queue)))
         seen.append(pool_of(queue)._work_queue.qsize())
+        seen.append(len(queue._threads))
 
     def feed() -> list[Any]:
-        last = None
-        tasks = []
+        tasks: list[Any] = [None]
         for i in range(60):
-            last = queue.submit(look, last if i % 3 else None)
-            tasks.append(last)
-        return tasks
+            tasks.append(queue.submit(look, tasks[-1] if i % 3 else None))
+        return tasks[1:]
 
     for fed in [beside(feed) for _ in range(4)]:
         for task in value(fed):
@@ -579,11 +578,6 @@ def test_map_goes_through_the_submit_of_a_subclass(make: Maker) -> None:
 def test_map_frees_results_that_were_taken(make: Maker) -> None:
     """And the exception that it raised, at once."""
     queue = make(1)
-    gone: list[Any] = []
-
-    class Made:
-        def __init__(self, _: int) -> None:
-            gone.append(weakref.ref(self))
 
     def fail(_: int) -> None:
         error = Broken()
@@ -594,17 +588,15 @@ def test_map_frees_results_that_were_taken(make: Maker) -> None:
             del error
 
     with without_collector():
-        for result in queue.map(Made, range(5)):
+        for result in queue.map(lambda _: Kept(), range(5)):
+            gone = [weakref.ref(result)]
             del result
-            until_gone(gone.pop(0))
+            until_gone(gone.pop())
         results = queue.map(fail, [1])
         with contextlib.suppress(Broken):
             next(results)
         del results
         until_gone(gone[0])
-
-
-# Memory
 
 
 @pytest.mark.parametrize("wait", [True, False])
@@ -648,15 +640,14 @@ def test_lost_queue_without_threads_waits_for_a_foreign_future(make: Maker) -> N
     assert value(late) == "X"
 
 
-# What is told
-
-
-def test_repr(make: Maker, gate: Gate) -> None:
+def test_repr_and_name(make: Maker, gate: Gate) -> None:
     class Camera(Queue):
         pass
 
     queue = make(2, "prefix")
-    assert repr(queue) == "<Queue prefix, 2 slots: no tasks>"
+    assert (queue.name, repr(queue)) == ("prefix", "<Queue prefix, 2 slots: no tasks>")
+    with pytest.raises(AttributeError):
+        queue.name = "other"
     gate.hold(queue)
     queue.submit(str, Future())
     assert repr(queue) == "<Queue prefix, 2 slots: 1 waiting, 1 running>"
@@ -665,16 +656,9 @@ def test_repr(make: Maker, gate: Gate) -> None:
     in_time(queue.shutdown)
     assert repr(queue) == "<Queue prefix, 2 slots: 1 done, 1 cancelled>"
     assert repr(make(1, "cam", type=Camera)) == "<Camera cam, 1 slot: no tasks>"
+    assert make(1).name.startswith("ThreadPoolExecutor-")
     with ThreadPoolExecutor(1) as pool, Queue(2, "name", executor=pool, prefetch=3) as queue:
         assert repr(queue) == "<Queue name, 2 slots: no tasks>"  # to prefetch is no slot
-
-
-def test_name(make: Maker) -> None:
-    queue = make(1, "name")
-    assert queue.name == "name"
-    assert make(1).name.startswith("ThreadPoolExecutor-")
-    with pytest.raises(AttributeError):
-        queue.name = "other"
 
 
 # Several
