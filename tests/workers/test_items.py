@@ -75,20 +75,6 @@ def test_cancelled_item_takes_only_its_dependents() -> None:
         assert first.cancelled() and not again.cancel()
 
 
-def test_items_exist_when_asked_for() -> None:
-    """A hundred thousand values, three items."""
-    with planned(1, stopped=True) as (scheduler, queue):
-        task = queue.submit(count, 100_000)
-        items = [task[i] for i in (0, 7, 99_999)]
-        assert [task[i] for i in (0, 7, 99_999)] == items  # the same ones
-        assert len(stream_of(task).items) == 3
-        scheduler.resume()
-        assert [item.result(6 * DEADLINE) for item in items] == [0, 7, 99_999]
-        assert len(task.result(DEADLINE)) == 100_000
-        assert task[7].result() == 7
-        assert stream_of(task).items == {}
-
-
 def test_memory_of_an_item() -> None:
     """All that it takes while pending, also what the generator and the planner keep of it."""
 

@@ -35,7 +35,7 @@ from internals import (
     workers_of,
 )
 from outcomes import nothing
-from strikes import PACKAGE
+from strikes import PACKAGE, Strike
 from threads import beside, planned, until, until_gone, without_collector
 
 import smqexec
@@ -87,34 +87,21 @@ def test_wait_takes_a_step_for_each_task_around_it() -> None:
     """In the search for a cycle too: the tasks around it are many, and each waits for the next."""
 
     def steps(depth: int) -> int:
-        count = 0
-
-        def trace(frame: Any, event: str, arg: object) -> Any:
-            nonlocal count
-            if not frame.f_code.co_filename.startswith(PACKAGE):
-                return None
-            frame.f_trace_opcodes = True
-            count += event == "opcode"
-            return trace
+        counter = Strike(-1, PACKAGE, opcodes=True)
 
         def descend(n: int) -> None:
             if n:
                 queue.submit(descend, n - 1).result()
-                return
-            before = sys.gettrace()
-            sys.settrace(trace)
-            try:
-                assert smqexec.wait([held], 0.1).not_done  # time enough for all steps
-            finally:
-                sys.settrace(before)
+            else:
+                counter.within(lambda: smqexec.wait([held], 0.1))  # time enough for all steps
 
         with planned(1, 1) as (_, queue, other):
             gate, held = occupy(other)
             queue.submit(descend, depth).result(DEADLINE)
             gate.open()
-        return count
+        return -counter.left
 
-    assert steps(120) < 5 * steps(30)
+    assert 100 < steps(120) < 5 * steps(30)
 
 
 def test_recursion_on_two_slots_costs_at_most_the_square_of_its_depth() -> None:
@@ -564,9 +551,9 @@ def test_handler_that_interrupts_the_scheduler_may_look() -> None:
 def test_generator_that_another_idle_worker_can_run_is_not_nested() -> None:
     """Nested, it would end before the waiting task gets the item."""
     with planned(2) as (_, queue):
-        barrier = threading.Barrier(2)
-        for task in [queue.submit(barrier.wait, DEADLINE) for _ in range(2)]:
-            task.result(DEADLINE)
+        gates = [occupy(queue)[0] for _ in range(2)]
+        for each in gates:
+            each.open()
         until(lambda: idle_in(queue) == 2)  # a worker between two tasks is not on its way to a third
         gate = Gate()
 
@@ -609,8 +596,7 @@ def test_generator_whose_worker_can_not_be_started_is_nested(monkeypatch: pytest
 def test_start_of_a_nested_task_starts_a_worker_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread could be started for the nested task; then one can."""
     gate = Gate()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 2, in_order=True)
+    with Queue(2, in_order=True) as queue:
 
         def program() -> None:
             with monkeypatch.context() as patch:
@@ -872,6 +858,8 @@ def test_wait_inside_a_task(return_when: str) -> None:
             outside.set_result(1)
             assert cancelled.cancel() and not cancelled.set_running_or_notify_cancel()
             assert smqexec.wait([cancelled], DEADLINE).done
+            with pytest.raises(ValueError):
+                smqexec.wait([queue.submit(int)], None, "LAST_COMPLETED")
             tasks = [outside, queue.submit(int, "1"), queue.submit(int, "x")]
             done, left = smqexec.wait([*tasks, *tasks[:2]], None, return_when)
             return len(done), len(left)
@@ -879,8 +867,6 @@ def test_wait_inside_a_task(return_when: str) -> None:
         done, left = queue.submit(program).result(DEADLINE)
         assert done + left == 3 and done > 0
         assert left == 0 or return_when == FIRST_COMPLETED
-        unknown = queue.submit(lambda: smqexec.wait([queue.submit(int)], None, "LAST_COMPLETED"))
-        assert isinstance(unknown.exception(DEADLINE), ValueError)
         assert nothing_is_left(scheduler)
 
 
@@ -1023,13 +1009,7 @@ def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
     checkpoint()  # outside a task it does nothing
     with planned(1) as (scheduler, queue):
         rounds: list[int] = []
-
-        def work() -> None:
-            while True:
-                checkpoint()
-                rounds.append(1)
-
-        entered, task = begun(queue, work)
+        entered, task = begun(queue, lambda: until(lambda: checkpoint() or rounds.append(1)))
         scheduler.stop()
         entered.open()
         scheduler.stop(wait=True)

@@ -130,22 +130,6 @@ def test_task_whose_number_is_wrong_fails(count: Any, kind: type[Exception], mes
         assert queue.submit(same, 1).result(DEADLINE) == 1
 
 
-def test_items_can_be_had_while_the_worker_asks_for_the_number() -> None:
-    with planned(1) as (_, queue):
-        counter = Counter(gate := Gate())
-        task = queue.submit(announced(counter, [*"abc", END]), "abc")
-        gate.wait_entered()
-        length, last = beside(len, task), beside(lambda: task[-1])
-        until(lambda: awaits(task, LENGTH) and len(blocked_on(stream_of(task).items[LENGTH])) == 2)
-        items = task[2], task[7]
-        assert state(length, last, *items) == [None] * 4
-        gate.open()
-        assert length.result(DEADLINE) == 3
-        assert last.result(DEADLINE).result(DEADLINE) == items[0].result(DEADLINE) == "c"
-        assert counter.asked == [("abc",)]
-        assert isinstance(items[1].exception(DEADLINE), IndexError)
-
-
 def test_number_that_asks_for_the_length_of_its_own_task() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
         found: list[Any] = []
