@@ -40,7 +40,6 @@ _inlines = count()  # numbers in the names of inline queues; `next` is atomic
 def in_threads(
     scheduler: State, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
 ) -> QueueState:
-    """Return the state of a new queue whose workers have a thread each."""
     pool = ThreadPool(max_workers, prefix, initializer, initargs)
     queue = QueueState(scheduler, pool, pool._max_workers, str(pool._thread_name_prefix))
     pool.queue = ref(queue)
@@ -50,7 +49,6 @@ def in_threads(
 def without_threads(
     scheduler: State, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
 ) -> QueueState:
-    """Return the state of a new inline queue."""
     limit = 1 if max_workers is None else max_workers
     ThreadPoolExecutor(limit, prefix, initializer, initargs)  # checks the arguments, and starts no thread
     pool = InlinePool(None if initializer is None else partial(initializer, *initargs))

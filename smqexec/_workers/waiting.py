@@ -195,9 +195,7 @@ def _warn(wait: Wait) -> bool:
 def _run_next(wait: Wait) -> bool:
     """Run the next task that the search of *wait* finds; return False if there is none."""
     core = wait.scheduler
-    worker: Any = None
-    task = None
-    has_work = False
+    task, has_work = None, False
     with breakdown_on_error(core), Section(core):
         task = wait.take()
         has_work = task is None and wait.has_work()
@@ -211,7 +209,7 @@ def _run_next(wait: Wait) -> bool:
         elif not has_work:
             core.wake_condition_waiters()  # of several futures one has ended: blocked again, for `at_rest`
     if task is not None:
-        _nest(worker, task)
+        _nest(wait.homes[task._queue], task)
     elif has_work:
         sleep(0)  # other threads may take the lock between two slices of the search
     elif CURRENT.due:  # a worker for which no other thread is there: see ``pools``
