@@ -182,8 +182,6 @@ def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | 
         if not blocked or container.kind == DATACLASS:
             container.fill(take)
     values = substitute(parts, take)
-    # Release the containers here: records may form a cycle.  And on a free-threaded build only the thread
-    # that made an object frees it: the submitting thread, which may be idle for long, frees the records.
-    for container in containers:
+    for container in containers:  # the records may form a cycle
         container.parts = container.made = container.attributes = None
     return values

@@ -15,7 +15,7 @@ import pytest
 from gate import DEADLINE
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from threads import beside, until, until_gone, without_collector
+from threads import until_gone, without_collector
 
 from smqexec import Queue, Raw, settled
 from smqexec._calls import kinds
@@ -458,22 +458,18 @@ def test_template_that_is_never_filled_is_no_cycle():
         until_gone(gone)
 
 
-def test_worker_releases_the_containers_while_the_submitting_thread_waits():
-    """Also on free-threaded builds, where an object may wait for the thread that made it."""
-
-    class Result:
-        pass
-
-    result = Result()
-    template, gone = [gather(([done(result)],), {})], weakref.ref(result)
-    del result
-
-    def work():
-        template.pop().fill()
-        until(lambda: gone() is None)
-
+def test_containers_in_a_cycle_let_go_when_filled():
+    task = type("Task", (Future,), {})()
+    task.set_result(1)
+    cell = Cell(task)
+    cell.link = [cell]
+    template = gather((cell,), {})
+    cell.link = None
+    gone = weakref.ref(task)
     with without_collector():
-        beside(work).result(DEADLINE)
+        template.fill()
+        del task, cell
+        until_gone(gone)
 
 
 def test_template_of_direct_futures_is_small():
