@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, occupy
-from internals import blocked_on, paused_in, searches, waiters_of, watchers_of
+from internals import blocked_on, paused_in, searches, state_of, waiters_of, watchers_of
 from threads import beside, planned, until
 
 import smqexec
@@ -48,10 +48,12 @@ class Given(Executor):
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
-@pytest.mark.parametrize("kind", ["one", "several", "all", "inline", "pause", "yield"])
+@pytest.mark.parametrize("kind", ["one", "several", "all", "inline", "pause", "yield", "room"])
 def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
     with planned(1) as (scheduler, queue), Queue(scheduler, inline=True) as inline:
         gate, task = occupy(queue)
+        full = Queue(scheduler, 1, max_pending=1)
+        pending = full.submit(str, task)
         calls: dict[str, Callable[[], Any]] = {
             "one": lambda: task.result(DEADLINE),
             "several": lambda: smqexec.wait([task], DEADLINE),
@@ -59,13 +61,15 @@ def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
             "inline": lambda: inline.submit(task.result, DEADLINE).result(),
             "pause": lambda: inline.submit(lambda: scheduler.stop() and smqexec.checkpoint()).result(),
             "yield": lambda: inline.submit(values).result(),
+            "room": lambda: full.submit(str, 1),
         }
 
         def values() -> Iterator[Any]:
             yield scheduler.stop()
 
         def records() -> list[Any]:
-            return [*blocked_on(task), *waiters_of(task), *watchers_of(scheduler), *paused_in(scheduler)]
+            others = [*watchers_of(scheduler), *paused_in(scheduler), *state_of(full).pending_limit._waiting]
+            return [*blocked_on(task), *waiters_of(task), *others]
 
         def strike_once(*_: object) -> None:
             if not struck:
@@ -89,6 +93,8 @@ def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
         assert not task.done() and not records() and not searches
         scheduler.resume()
         gate.open()
+        assert pending.result(DEADLINE) == "None"
+        assert full.options(timeout=0).submit(str, 2).result(DEADLINE) == "2"
 
 
 @pytest.mark.parametrize("call", ["callback", "submit of an executor"])

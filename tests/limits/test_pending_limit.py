@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -189,32 +188,6 @@ def test_end_of_the_queue_refuses_blocked_submits(end: str) -> None:
     queue.scheduler.resume()
     queue.shutdown()
     assert first.done()
-
-
-def test_ctrl_c_while_blocked_leaves_nothing_behind() -> None:
-    with full() as (queue, gate, _):
-
-        def handle(*_: object) -> None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            interrupted.set()
-            raise KeyboardInterrupt
-
-        def press() -> None:
-            until(lambda: waiting(queue) == 1)
-            # Python overlooks a signal that comes just before a thread blocks.
-            while not interrupted.wait(0.01):
-                signal.pthread_kill(main, signal.SIGINT)
-
-        main, interrupted = threading.get_ident(), threading.Event()
-        before = signal.signal(signal.SIGINT, handle)
-        pressing = beside(press)
-        with pytest.raises(KeyboardInterrupt):
-            queue.submit(abs, 5)
-        signal.signal(signal.SIGINT, before)
-        pressing.result(DEADLINE)
-        assert waiting(queue) == 0 and queue.counts()["running"] == 1
-        gate.open()
-        assert queue.options(timeout=DEADLINE).submit(abs, 6).result(DEADLINE) == 6
 
 
 @pytest.mark.parametrize("added", [False, True])
