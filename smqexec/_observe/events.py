@@ -13,13 +13,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from threading import RLock
+from threading import RLock, get_ident
 from time import perf_counter
 from typing import Any, NamedTuple, Self
 from weakref import ref
 
 from .._calls.arguments import dependencies
-from .._calls.interrupts import LOGGER
+from .._calls.interrupts import LOGGER, MAIN
 from .._core.queue_state import QueueState
 from .._futures.future import PlannedFuture
 from .._futures.items import Item
@@ -164,9 +164,10 @@ class Observers(tuple[Observation, ...]):
                 else:
                     each.callback(tuple.__new__(Event, fields))  # a third of the time of ``Event(*fields)``
             except BaseException as raised:
-                # Of the caller: Ctrl-C, or the handler of another signal; or a submit that is too deep.
+                # Of the caller: a submit that is too deep; or a signal's handler, between tasks.
                 too_deep = kind == "submit" and isinstance(raised, RecursionError)
-                if too_deep or (worker is None and isinstance(raised, KeyboardInterrupt)):
+                struck = worker is None and isinstance(raised, KeyboardInterrupt) and get_ident() in MAIN
+                if too_deep or struck:
                     raise
                 with suppress(RecursionError):  # a thread that is too deep to log: the observer is closed
                     each.close()

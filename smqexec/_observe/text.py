@@ -42,7 +42,6 @@ def write(text: str, file: Any) -> None:
 
 
 def is_terminal(file: Any) -> bool:
-    """Return whether *file* is a terminal that can move its cursor."""
     try:
         return bool(file.isatty()) and os.environ.get("TERM") not in ("dumb", "unknown")
     except Exception:  # None, closed, or without such a method
