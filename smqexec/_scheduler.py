@@ -105,7 +105,8 @@ class Scheduler:
 
     def counts(self) -> dict[str, int]:
         """How many tasks are waiting, ready, running, done, failed and cancelled.  Cost: O(queues)."""
-        return self._core.counts()
+        with self._core.reading():
+            return self._core.counts()
 
     def why(self) -> str:
         """Some lines for a person: each running task, its thread, its dependents; and why no more tasks run.

@@ -92,10 +92,7 @@ class Dispatcher:
     def complete(
         self, queue: QueueState, worker: Worker, task: Task[Any], value: Any, more: bool = True
     ) -> Task[Any] | None:
-        """End *task*, which returned *value*; return the next task for *worker*, if it wants *more*.
-
-        None also if the search takes long: the waiters of *task* are woken before `begin` goes on with it.
-        """
+        """End *task* with *value*; return the next task for *worker*, if it wants *more* and one is found."""
         core = self._core
         lock = core.lock
         if not lock.acquire(False):
@@ -104,7 +101,8 @@ class Dispatcher:
             task._outcome = value
             successor: Any
             if task._at_end is None and more and not queue.has_rules:
-                # The hot path: one call of the planner ends the task and starts the next task.
+                # The hot path: one call of the planner ends the task and starts the next task.  The waiters of
+                # the task are woken before a long search, which `begin` does.
                 successor = core.take_next(queue, SEARCH_LIMIT, task)
                 if successor is not None and not core.planner.order.freed:
                     # For most tasks nothing else is to be done: this saves the tests below.

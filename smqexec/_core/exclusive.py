@@ -135,22 +135,20 @@ class Section:
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
-        core = self._core
+        core, main = self._core, get_ident() in MAIN
         if core.lock._is_owned():
             raise RuntimeError(REENTRANT)
         self._guard.__enter__()
         try:
-            if get_ident() not in MAIN:
-                core.lock.acquire()
-            else:
-                before, core.entering = core.entering, True
-                try:
-                    core.lock.acquire()
-                finally:
-                    core.entering = before
+            if main:
+                core.entering = True
+            core.lock.acquire()
         except BaseException:  # raised by the handler of another signal than Ctrl-C
             self._guard.__exit__(None, None, None)
             raise
+        finally:
+            if main:
+                core.entering = False
         return self
 
     def then(self, call: Callable[..., object], *args: Any) -> None:

@@ -1,14 +1,13 @@
 """How a scheduler recovers from an exception in the middle of a change.
 
 An exception from outside (Ctrl-C, RecursionError, MemoryError) may be raised at any line of `Submission.add`,
-also while it holds the lock; the caller never receives the task then.  So `withdraw` rebuilds the order,
-which is a cache over the graph, and cancels the task by the normal path.  It runs in another thread, as
-Ctrl-C may be pressed again, and no stack may be left for a call.  That thread reports by entries of a list,
-*progress*: at `UNDONE` the interrupted thread releases the lock, and at `OVER` it raises the exception again.
+also while it holds the lock; the caller never receives the task then.  So `withdraw` rebuilds the order, a
+cache over the graph, and cancels the task by the normal path.  It runs in another thread, as Ctrl-C may be
+pressed again, and no stack may be left.  That thread reports by entries of the list *progress*: at `UNDONE`
+the interrupted thread releases the lock, and at `OVER` it raises the exception again.
 
-An exception of our own code leaves the planner in an unknown state, which all queues of a scheduler share.
-So `break_down` fails all pending tasks with it, without any call of the planner, and `submit` raises from
-then on.  Running tasks go on, and their results are published.  All waiters are woken.
+An exception of our own code leaves the planner in an unknown state.  So `break_down` fails all pending tasks
+with it, without any call of the planner, and `submit` raises from then on.  Running tasks go on.
 """
 
 from __future__ import annotations

@@ -113,11 +113,7 @@ class State(Exclusive):
         return {task for wait in self.condition_waiters if wait.scheduler is self for task in wait.held or ()}
 
     def counts(self) -> dict[str, int]:
-        """Return how many tasks are in each state."""
-        with self.reading():
-            return self._counts()
-
-    def _counts(self) -> dict[str, int]:
+        """Return how many tasks are in each state; of one moment, if the lock is held."""
         total = self.past_counts.copy()
         for queue in self.queues.copy():
             total.update(queue.counts())
@@ -125,7 +121,7 @@ class State(Exclusive):
 
     def __repr__(self) -> str:
         # Without the lock: a handler that has interrupted the lock's holder may print it.
-        counts = ", ".join(f"{count} {state}" for state, count in self._counts().items() if count)
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
         queues = counted(sum(not queue.lost for queue in self.queues.copy()), "queue")
         stopped = " stopped" if self.stopped else ""
         return f"<Scheduler order={self.order}{stopped}, {queues}: {counts or 'no tasks'}>"
@@ -165,9 +161,8 @@ class State(Exclusive):
         stopped = self.stopped
         full = not queue.idle and len(queue.workers) >= queue.limit
         # True: a ready task wakes no thread, as no worker is idle or may be started, or the scheduler is
-        # stopped; and no search waits.  This cache saves each submit 12 bytecodes, and each end a look at the
-        # nodes that became ready.  A resume writes it for all queues.  All code that adds an idle worker or a
-        # search, removes a worker or raises `limit` resets it.
+        # stopped; and no search waits.  This cache saves each submit 12 bytecodes, and each end a look at
+        # what became ready.  `update_rules` resets it, and whatever adds an idle worker or a search.
         queue.wakes_none = (full or stopped) and not queue.searches
         if stopped:
             return
@@ -228,4 +223,4 @@ class State(Exclusive):
         if helpless:
             message = "could not start a thread for queue %s; its ready tasks fail"
             LOGGER.error(message, queue.name, exc_info=error)
-            self.termination.drop_pending(queue, Failure(error), only_ready=True)
+            self.termination.drop_pending(queue, Failure(error), READY)

@@ -20,7 +20,7 @@ from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Task
-from .._planner import DONE, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
+from .._planner import DONE, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
 from .exclusive import Section
 from .queue_state import Barrier, QueueState, Worker
 from .state import Ended, State
@@ -107,15 +107,14 @@ class Termination:
             queue.wake_idle()
         self.drop_pending(queue, Failure(error))
 
-    def drop_pending(self, queue: QueueState, failure: Failure | None, only_ready: bool = False) -> None:
-        """Drop the pending tasks of *queue*, or only its ready ones, and all their dependents."""
+    def drop_pending(self, queue: QueueState, failure: Failure | None, stage: int = WAITING) -> None:
+        """Drop the tasks of *queue* that are pending, from *stage* on, and all their dependents."""
         core = self._core
         ended: list[Ended] = []
         with core.changing() as section:
             section.then(self.finish, ended)
             # The list is made before the first drop, which may make more tasks ready.
-            stages = (READY,) if only_ready else (WAITING, READY)
-            for node in [node for node in self.pending() if node._queue is queue and node._stage in stages]:
+            for node in [node for node in self.pending() if node._queue is queue and node._stage >= stage]:
                 if node._stage < RUNNING:  # otherwise dropped with another node, or started meanwhile
                     self.drop(node, failure, ended)
 
