@@ -101,8 +101,8 @@ class Dispatcher:
             task._outcome = value
             successor: Any
             if task._at_end is None and more and not queue.has_rules:
-                # The hot path: one call of the planner ends the task and starts the next task.  The waiters of
-                # the task are woken before a long search, which `begin` does.
+                # The hot path: one call of the planner ends the task and starts the next one.  Waiters of the
+                # task are woken before a long search, which `begin` does.
                 successor = core.take_next(queue, SEARCH_LIMIT, task)
                 if successor is not None and not core.planner.order.freed:
                     # For most tasks nothing else is to be done: this saves the tests below.
@@ -172,12 +172,10 @@ class Dispatcher:
 
     def promote(self, task: Task[Any]) -> bool:
         """Make *task* count as newly submitted; return False if it is not pending."""
-        core = self._core
-        if core.deferred(self.promote, task):
-            return False
-        promoted = False
-        with core.changing():
-            promoted = core.planner.promote(task)
+        core, promoted = self._core, False
+        if not core.deferred(self.promote, task):
+            with core.changing():
+                promoted = core.planner.promote(task)
         return promoted
 
     def stop(self, stop: Stop | None = None) -> Stop:
@@ -221,8 +219,8 @@ class Dispatcher:
 class Stop:
     """What `Scheduler.stop` returns: as a context manager it ends that stop when its block ends.
 
-    Blocks may be nested, and overlap in several threads; the last one resumes.  A stop that is no
-    block's lasts until `Scheduler.resume`.  After a `resume` in the block the end of the block does nothing.
+    Blocks may be nested, and overlap in several threads; the last one resumes.  A stop without a block lasts
+    until `Scheduler.resume`.  After a `resume` in the block the end of the block does nothing.
     """
 
     __slots__ = ("_dispatcher", "_entered")

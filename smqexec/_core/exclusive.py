@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from threading import get_ident
 from typing import Any, Never
@@ -104,12 +104,10 @@ class Exclusive:
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False."""
-        try:
+        with suppress(Forked):  # *call* would change tasks of the parent: it is never made
             if not self.lock._is_owned() and not (self.entering and get_ident() in MAIN):
                 return False
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
-        except Forked:  # *call* would change tasks of the parent: it is never made
-            pass
         return True
 
 

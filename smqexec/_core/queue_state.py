@@ -30,8 +30,7 @@ EXITING = "cannot schedule new futures after interpreter shutdown"
 # The fields of a `QueueState` that count its tasks.
 STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 
-# Nodes that a search visits under one hold of the lock.  On the slowest machine tried that takes 0.1 ms, or
-# 0.5 ms if each is taken over from an older search.
+# Nodes that a search visits under one hold of the lock: 0.1 ms on the slowest machine tried, 0.5 ms at worst.
 SEARCH_LIMIT = 300
 
 # The searches of all waiting workers of the process: one may wait for tasks of several schedulers.  Each is

@@ -186,7 +186,15 @@ class Submission:
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
         core.add_node(task, queue, as_few([*before, *nodes]), group)
-        self._apply_rules(queue, task, before)
+        if queue.pending_limit is not None:
+            queue.pending_limit.use(task)
+        if queue.in_order:
+            # Done when *task* and all tasks before it have started: see `Barrier`.
+            task._barrier = Barrier()
+            core.planner.add_relay(task._barrier, as_few([task, *before]))
+            queue.barrier = task._barrier  # last: a barrier that was not added would never be done
+        if task._allocation is not None or task._releases:
+            core.allocating.add_allocation(task)
         if failed is None:
             core.wake(queue)
         else:
@@ -219,19 +227,6 @@ class Submission:
             elif future._stage != DONE and not settled and failed is None:
                 failed = future
         return nodes, foreign, failed
-
-    def _apply_rules(self, queue: QueueState, task: Task[Any], before: list[Any]) -> None:
-        """Apply the rules of *queue* to *task*, which was added after the barrier in *before*.  Locked."""
-        core = self._core
-        if queue.pending_limit is not None:
-            queue.pending_limit.use(task)
-        if queue.in_order:
-            # Done when *task* and all tasks before it have started: see `Barrier`.
-            task._barrier = Barrier()
-            core.planner.add_relay(task._barrier, as_few([task, *before]))
-            queue.barrier = task._barrier
-        if task._allocation is not None or task._releases:
-            core.allocating.add_allocation(task)
 
 
 def _anew(error: BaseException) -> BaseException:
