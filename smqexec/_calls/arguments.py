@@ -46,20 +46,16 @@ class Template:
     __slots__ = ("containers", "found", "names", "parts", "special")
 
     def __init__(
-        self,
-        parts: Sequence[Any],
-        names: tuple[str, ...],
-        found: Sequence[Any] | None = None,
-        containers: Sequence[Container] = (),
+        self, parts: Sequence[Any], names: tuple[str, ...], found: Any = None, containers: Any = ()
     ) -> None:
         # The positional, then the keyword arguments, with a `Container` in place of each one to rebuild.
         self.parts = parts
         # The names of the keyword arguments.
         self.names = names
         # Each future, ``settled`` and ``Raw``, in argument order, among other values.
-        self.found = parts if found is None else found
+        self.found: Sequence[Any] = parts if found is None else found
         # The containers to rebuild, inner ones first.
-        self.containers = containers
+        self.containers: Sequence[Container] = containers
         # The submission may have more to link than the dependencies in `found`: see `special`.
         self.special = False
 
