@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 import pytest
 from gate import DEADLINE
@@ -99,16 +100,6 @@ def chain(queue: Any, length: int, name: str = "c") -> list[Any]:
     return tasks
 
 
-@pytest.mark.parametrize("options", [{}, {"name": "named"}])
-def test_who_asked_before_the_call_was_given_away_gets_the_value(options: dict[str, Any]) -> None:
-    with kept(1, 0, stopped=True) as (engine, queue, scheduler):
-        result = (queue.options(**options) if options else queue).submit(print).result
-        scheduler.resume()
-        [future] = engine.calls.values()
-        future.set_result("value")
-        assert result(DEADLINE) == "value"
-
-
 def test_a_call_goes_when_what_it_needs_is_done() -> None:
     """However many calls more may be there: they are of tasks that are ready."""
     with kept(1, 2) as (engine, queue, _):
@@ -200,8 +191,6 @@ def count_to(count: int) -> Iterator[int]:
 
 @pytest.mark.parametrize("prefetch", [0, 1, 5])
 def test_values_are_let_go_with_their_tasks(prefetch: int) -> None:
-    from weakref import ref
-
     with kept(1, prefetch) as (engine, queue, _):
         tasks = chain(queue, 4)
         for number in range(4):
@@ -258,11 +247,11 @@ def test_callback_of_asyncio_that_raises_is_logged(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), None])
 def test_observers_get_no_event_of_an_item_that_ends_without_a_value(error: Exception | None) -> None:
+    ends: list[str] = []
+    called: list[Any] = []
     with kept(1, 0) as (engine, queue, scheduler):
-        ends: list[str] = []
         with scheduler.observe(lambda event: ends.append(event.name) if event.kind == "end" else None):
             task = submit(queue, "b", submit(queue, "a"))
-            called: list[Any] = []
             submit(queue, "c", task[0]).add_done_callback(called.append)
             if error is None:
                 task.cancel()
