@@ -199,10 +199,7 @@ class Streams:
                 if freed:
                     core.wake_for(freed)
                 at_end = item._at_end
-                if at_end is None:
-                    item._home = None
-                else:
-                    item._leave()
+                item._leave()
                 starts = core.starts
                 if starts:
                     core.take_starts()
