@@ -1,16 +1,17 @@
-"""What tests have called on a cluster: workers import it, so the package's tests can't hold it."""
+"""What tests have called on a cluster: workers import it.  As a program, it is a cluster."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from distributed import Event, get_worker
+from distributed import Event, LocalCluster, get_worker
 
 DEADLINE = 20.0  # seconds
 
@@ -148,3 +149,12 @@ def dying_after(count: int, path: str) -> Iterator[int]:
 def unpicklable_second() -> Iterator[Any]:
     yield 0
     yield threading.Lock()
+
+
+if __name__ == "__main__":
+    with LocalCluster(
+        n_workers=int(sys.argv[1]), threads_per_worker=1, processes=True, dashboard_address=None,
+        resources={"camera": 1}, silence_logs=100,
+    ) as cluster:  # fmt: skip
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()

@@ -21,6 +21,11 @@ class Manual(Executor):
         self.calls: list[tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.refuses: BaseException | None = None
 
+    @property
+    def arguments(self) -> list[tuple[Any, ...]]:
+        """Those of the calls that are there."""
+        return [args for _, _, args, _ in self.calls]
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         if self.refuses is not None:
             raise self.refuses
@@ -54,9 +59,9 @@ class Manual(Executor):
 
 
 @contextmanager
-def manual(*args: Any, **options: Any) -> Iterator[Any]:
-    """A scheduler, a `Manual`, and a queue on that."""
-    engine = Manual()
+def manual(*args: Any, engine: Any = None, **options: Any) -> Iterator[Any]:
+    """A scheduler, a `Manual` or another *engine*, and a queue on that."""
+    engine = engine or Manual()
     with Scheduler() as scheduler:
         yield scheduler, engine, Queue(scheduler, *args, executor=engine, **options)
 

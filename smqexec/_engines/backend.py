@@ -261,23 +261,18 @@ class ExecutorBackend(Backend):
     def _fail(self, worker: Worker, error: BaseException, cancelled: bool, refused: bool) -> None:
         """Fail the task of *worker*; if the executor has ended, fail all pending tasks of the queue."""
         queue, task = worker.queue, cast("Task[Any]", worker.task)
-        end: BaseException | None = None  # of the executor
-        if refused:
-            end = error if is_end(error) else None
-        elif cancelled:
-            end = self._engine.ended()
-        elif isinstance(error, BrokenExecutor) and self._engine.ended():  # not of another executor
-            end = error
-        if end is None:
+        # A task may raise the BrokenExecutor of another executor.
+        ended = is_end(error) if refused else isinstance(error, BrokenExecutor) and self._engine.ended()
+        if not ended:
             if task._args is not None:
                 error = self._engine.explain(error, task._fn, task._args, task._form)
             note(error, task, queue.name)
         self._release(task)
-        if end is not None:
-            if end is not self._broken:
-                end.add_note(f"queue {queue.name} runs its tasks on {self._kind}, which has ended")
-            self._broken = end
-            queue.scheduler.termination.break_off(queue, end)
+        if ended:
+            if error is not self._broken:
+                error.add_note(f"queue {queue.name} runs its tasks on {self._kind}, which has ended")
+            self._broken = error
+            queue.scheduler.termination.break_off(queue, error)
         queue.scheduler.termination.fail(worker, task, error, cancelled)
 
     def _release(self, task: Task[Any]) -> None:

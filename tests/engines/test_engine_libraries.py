@@ -14,7 +14,7 @@ from gate import DEADLINE
 from programs import run
 from threads import until
 
-from smqexec import Queue, Scheduler
+from smqexec import Queue
 
 # Workers are slow to start.
 PATIENCE = 6 * DEADLINE
@@ -62,8 +62,8 @@ def workers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def queue(workers: Executor) -> Iterator[Queue]:
-    with Scheduler() as scheduler:
-        yield Queue(scheduler, 2, executor=workers)
+    with Queue(2, executor=workers) as queue:
+        yield queue
 
 
 def test_graph(queue: Queue) -> None:
@@ -71,6 +71,7 @@ def test_graph(queue: Queue) -> None:
     parts = [queue.submit(pow, n, 2) for n in range(5)]
     sums = [here.submit(add, a, 1) for a in parts]
     assert queue.submit(sum, sums).result(PATIENCE) == 35
+    here.shutdown()
     failing = queue.submit(remote_calls.fail, "bad frame")
     assert isinstance(queue.submit(add, failing, 1).exception(PATIENCE), ValueError)
 
@@ -96,9 +97,9 @@ def test_argument_that_can_not_be_pickled(queue: Queue, workers: Executor) -> No
     assert queue.submit(abs, -1).result(PATIENCE) == 1
 
 
-def test_max_workers_of_loky() -> None:
-    loky = pytest.importorskip("loky", reason="loky is not installed")
-    assert Queue(executor=loky.get_reusable_executor(2))._max_workers == 2
+@pytest.fixture
+def loky() -> Any:
+    return pytest.importorskip("loky", reason="loky is not installed")
 
 
 LOKY = """
@@ -108,9 +109,8 @@ LOKY = """
 """
 
 
-def test_everything_submitted_before_the_exit_runs_on_loky() -> None:
+def test_everything_submitted_before_the_exit_runs_on_loky(loky: Any) -> None:
     """The hook of loky, which loky enters at the first call, refuses calls; ours comes before it."""
-    pytest.importorskip("loky", reason="loky is not installed")
     outcome = run(f"""{LOKY}
         queue.submit(abs, 1).result(DEADLINE)
         parts = [queue.submit(abs, here.submit(at_exit, n)) for n in range(9)]
@@ -119,8 +119,7 @@ def test_everything_submitted_before_the_exit_runs_on_loky() -> None:
     assert outcome.lines == ["36"]
 
 
-def test_loky_not_begun_before_the_exit_does_not_hold_it() -> None:
-    pytest.importorskip("loky", reason="loky is not installed")
+def test_loky_not_begun_before_the_exit_does_not_hold_it(loky: Any) -> None:
     outcome = run(f"""{LOKY}
         start = here.submit(at_exit, 1)
         for late in (queue.submit(abs, start), queue.submit(remote_calls.numbers, start)):
@@ -129,11 +128,9 @@ def test_loky_not_begun_before_the_exit_does_not_hold_it() -> None:
     assert outcome.lines == ["cannot schedule new futures after interpreter shutdown"] * 2
 
 
-def test_worker_of_loky_killed() -> None:
-    loky = pytest.importorskip("loky", reason="loky is not installed")
+def test_worker_of_loky_killed(loky: Any) -> None:
     pool = loky.ProcessPoolExecutor(2)
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, "gpu", executor=pool)
+    with Queue(1, "gpu", executor=pool) as queue:
         film = queue.submit(remote_calls.numbers_to_death, 2)
         items, pending = film[0:3], queue.submit(abs, -1)
         assert [item.result(PATIENCE) for item in items[:2]] == [0, 1]

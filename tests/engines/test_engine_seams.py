@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual, manual
 from gate import DEADLINE, Gate
+from generating import END, Fed, count
 from internals import core_of
 from threads import beside, planned, until, without_collector
 
@@ -38,11 +38,6 @@ class Here(Engine):
     def call(self, call: Call) -> Future[Any]:
         self.calls.append(call)
         return Inline().submit(call.fn, *call.args, **call.kwargs)
-
-
-def count(n: int) -> Any:
-    yield from range(n)
-    return "through"
 
 
 def test_engine_gets_calls() -> None:
@@ -109,9 +104,8 @@ def test_observers_get_the_events_of_calls() -> None:
 
 
 def test_slots_of_an_executor_get_the_first_names_that_are_free() -> None:
-    engine, started = Manual(), []
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 4, executor=engine)
+    started: list[Any] = []
+    with manual(4) as (scheduler, engine, queue):
         scheduler.observe(lambda event: event.kind == "start" and started.append(event.worker))
         for _ in range(3):
             queue.submit(int)
@@ -130,15 +124,14 @@ def test_cost_of_a_call_does_not_grow_with_the_slots() -> None:
     """A worker gets and leaves its slot in as many lines of code if many other slots are busy."""
 
     def lines_for(slots: int) -> int:
-        engine, lines = Manual(), 0
+        lines = 0
 
         def trace(frame: Any, event: str, arg: object) -> Any:
             nonlocal lines
             lines += event == "line"
             return trace
 
-        with without_collector(), Scheduler() as scheduler:
-            queue = Queue(scheduler, slots, executor=engine)
+        with without_collector(), manual(slots) as (_, engine, queue):
             for _ in range(slots - 1):
                 queue.submit(int)
             before = sys.gettrace()
@@ -157,12 +150,11 @@ def test_cost_of_a_call_does_not_grow_with_the_slots() -> None:
 @pytest.mark.parametrize("slots", [3, 400])
 def test_in_order_calls_reach_the_executor_in_order(slots: int) -> None:
     """A call that the start of another call makes ready is submitted after it, without recursion."""
-    engine, first = Manual(), Future[int]()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, slots, executor=engine, in_order=True)
+    first = Future[int]()
+    with manual(slots, in_order=True) as (scheduler, engine, queue):
         tasks = [queue.submit(abs, first), *(queue.submit(abs, number) for number in range(1, slots + 5))]
         first.set_result(0)
-        submitted = [args for _, _, args, _ in engine.calls]
+        submitted = engine.arguments
         counts = scheduler.counts()
         engine.run_all()
         assert submitted == [(number,) for number in range(slots)]
@@ -175,7 +167,7 @@ def test_in_order_calls_that_an_end_makes_ready_reach_the_executor_in_order() ->
         first = queue.submit(abs, 0)
         tasks = [queue.submit(max, first, 1), queue.submit(abs, 2), queue.submit(abs, 3)]
         engine.run()
-        submitted = [args for _, _, args, _ in engine.calls]
+        submitted = engine.arguments
         engine.run_all()
         assert submitted == [(0, 1), (2,)]
         assert [task.result(DEADLINE) for task in tasks] == [1, 2, 3]
@@ -184,17 +176,17 @@ def test_in_order_calls_that_an_end_makes_ready_reach_the_executor_in_order() ->
 @pytest.mark.parametrize("error", [None, ValueError()])
 def test_calls_are_submitted_before_callbacks_of_the_task_that_they_need(error: Exception | None) -> None:
     """No slot is free while a callback runs, and a call that a callback submits starts at once."""
-    engine, other = Manual(), Manual()
+    other = Manual()
     seen: list[int] = []
+    more: list[Any] = []
 
     def call_back(task: Any) -> None:
         seen.append(len(other.calls))
         more.append(second.submit(abs, 1))
         seen.append(len(other.calls))
 
-    with Scheduler() as scheduler:
-        first, second = Queue(scheduler, 1, executor=engine), Queue(scheduler, 2, executor=other)
-        more: list[Any] = []
+    with manual(1) as (scheduler, engine, first):
+        second = Queue(scheduler, 2, executor=other)
         task = first.submit(abs, -1)
         dependent = second.submit(isinstance, settled(task), Future)
         task.add_done_callback(call_back)
@@ -217,54 +209,40 @@ def test_call_that_refuses_to_be_cancelled_keeps_its_slot() -> None:
     class Engine(Manual):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             super().submit(fn, *args, **kwargs)
-            self.calls[-1] = (Stubborn(), *self.calls[-1][1:])
-            if len(self.calls) == 1:
-                assert not tasks[0].cancel()
-            return self.calls[-1][0]
+            if not args:
+                assert not task.cancel()
+                self.calls[0] = (Stubborn(), *self.calls[0][1:])
+            return self.calls[0][0]
 
-    engine, tasks = Engine(), []
-    with Scheduler("oldest", stopped=True) as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
-        tasks += [queue.submit(int), queue.submit(int)]
-        scheduler.resume()
+    with manual(1, engine=Engine()) as (scheduler, engine, queue):
+        with scheduler.stop():
+            later = queue.submit(abs, -2)
+            task = queue.submit(int)
         assert len(engine.calls) == scheduler.counts()["running"] == 1
-        assert not tasks[0].cancel()
-        future, *_ = engine.calls[0]
+        assert not task.cancel()
+        future, *_ = engine.calls.pop()
         future.set_running_or_notify_cancel()
-        engine.calls.pop(0)
         future.set_result(1)
         engine.run_all()
-        assert [task.result(DEADLINE) for task in tasks] == [1, 0]
+        assert (task.result(DEADLINE), later.result(DEADLINE)) == (1, 2)
 
 
-def test_generator_of_an_executor_that_was_shut_down() -> None:
-    with manual(1, "cluster") as (scheduler, engine, queue):
-        waiting = queue.submit(abs, queue.submit(len, Future()))
-        engine.refuses = RuntimeError("Executor has been shut down.")
-        film = queue.submit(count, 3)
-        for task in (film, waiting):
-            with pytest.raises(RuntimeError, match="shut down"):
-                task.result(DEADLINE)
-        assert queue._broken is engine.refuses
-        ended: Any = Manual()
-        ended._shutdown = True
-        with pytest.raises(RuntimeError, match="after shutdown"):
-            list(Queue(scheduler, 1, executor=ended).submit(count, 3))
+@pytest.mark.parametrize("fn", [abs, count])
+def test_executor_that_was_shut_down_gets_no_call(fn: Any) -> None:
+    engine: Any = Manual()
+    engine._shutdown = True
+    with Queue(1, executor=engine) as queue:
+        assert "after shutdown" in str(queue.submit(fn, 3).exception(DEADLINE))
+    assert not engine.calls
 
 
 def test_callback_of_a_generator_task_may_shut_its_queue_down() -> None:
-    hold = Gate()
-
-    def held() -> Iterator[int]:
-        yield 0
-        hold.enter()
-
+    fed, closed = Fed(0), Future[Any]()
     with ThreadPoolExecutor(1) as pool:
-        queue = Queue(executor=pool)
-        film = queue.submit(held)
-        closed: Future[None] = Future()
-        film.add_done_callback(lambda _: closed.set_result(queue.shutdown()))  # type: ignore[func-returns-value]
-        hold.open()
+        queue: Any = Queue(executor=pool)
+        film = queue.submit(fed)
+        film.add_done_callback(lambda _: closed.set_result(queue.shutdown()))
+        fed.give(END)
         assert film.result(DEADLINE) == [0]
         closed.result(DEADLINE)
 
@@ -278,29 +256,25 @@ def test_callback_in_the_middle_of_another_is_ended_after_it() -> None:
             future.add_done_callback(lambda _: self.calls and self.run())
             return future
 
-    engine = Late()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 3, executor=engine)
+    with manual(3, engine=Late()) as (_, engine, queue):
         tasks = [queue.submit(abs, -n) for n in range(3)]
         engine.run()
         assert [task.result(DEADLINE) for task in tasks] == [0, 1, 2]
 
 
-def test_interrupted_submit_in_a_callback_leaves_the_queue_usable() -> None:
+def test_interrupted_submit_in_a_callback_leaves_the_queue_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     def submit_interrupted(_: object) -> None:
-        core_of(scheduler).add_node, admit = interrupt, core_of(scheduler).add_node
-        with pytest.raises(KeyboardInterrupt):
-            queue.submit(abs, -2)
-        core_of(scheduler).add_node = admit
+        with monkeypatch.context() as patch:
+            patch.setattr(core_of(scheduler), "add_node", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                queue.submit(abs, -2)
         interrupted.append(True)
 
     interrupted: list[bool] = []
-    engine = Manual()
-    with planned() as (scheduler,):
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1) as (scheduler, engine, queue):
         # The worker of the first task has no task while that task's callback runs.
         queue.submit(abs, -1).add_done_callback(submit_interrupted)
         engine.run()
@@ -330,13 +304,6 @@ def test_end_of_an_executor_is_read_from_its_attributes() -> None:
     pool = ThreadPoolExecutor(1)
     pool._broken = "its initializer failed"  # type: ignore[attr-defined]
     assert isinstance(_executors.end_of(pool), BrokenThreadPool)
-
-
-def test_pool_whose_initializer_fails() -> None:
-    with ThreadPoolExecutor(1, initializer=lambda: 1 / 0) as pool, Scheduler() as scheduler:
-        queue = Queue(scheduler, executor=pool)
-        for task in [queue.submit(abs, -1)]:
-            assert isinstance(task.exception(DEADLINE), BrokenThreadPool)
 
 
 def test_call_that_becomes_ready_under_the_lock_of_a_pool_that_shuts_down() -> None:
@@ -387,8 +354,7 @@ def test_error_of_a_call_that_was_made_is_not_taken_for_one_of_pickling() -> Non
     def load_pickle(_: object) -> None:
         raise Odd("bad frame", ("plan", 1, 1, "x"))
 
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=Inline())
+    with Queue(1, executor=Inline()) as queue:
         assert isinstance(queue.submit(load_pickle, threading.Lock()).exception(DEADLINE), Odd)
         assert queue.submit(abs, -1).result(DEADLINE) == 1
 

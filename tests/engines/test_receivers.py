@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import signal
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ import pytest
 import remote_calls
 from engines import Inline
 from gate import DEADLINE
+from generating import END, Fed, count
 from internals import core_of, receivers, stream_of
 from threads import beside, until_gone, without_collector
 
@@ -58,16 +58,11 @@ def unreachable() -> Pool:
 
 @contextmanager
 def queue_on(pool: Pool) -> Iterator[Queue]:
-    with pool, Scheduler() as scheduler:
-        yield Queue(scheduler, executor=pool)
+    with pool, Queue(executor=pool) as queue:
+        yield queue
 
 
 near_and_far = pytest.mark.parametrize("pool", [Pool, far])
-
-
-def count(n: int) -> Any:
-    yield from range(n)
-    return threading.Lock()  # the return value is not sent
 
 
 @near_and_far
@@ -122,16 +117,16 @@ def test_cancel_closes_the_generator_and_raises_its_error(
 
 
 @near_and_far
-def test_iterator_that_has_no_close(pool: Callable[[], Pool]) -> None:
-    seeming = number_of_results(lambda: 2)(lambda: iter((1, 2)))
+@pytest.mark.parametrize(
+    ("fn", "values"),
+    [
+        (number_of_results(lambda: 2)(lambda: iter((1, 2))), [1, 2]),  # an iterator without `close`
+        (remote_calls.no_iterator, [1, 2, 3]),
+    ],
+)
+def test_function_that_is_no_generator_function(pool: Callable[[], Pool], fn: Any, values: list[int]) -> None:
     with queue_on(pool()) as queue:
-        assert queue.submit(seeming).result(DEADLINE) == [1, 2]
-
-
-@near_and_far
-def test_result_that_is_no_iterator(pool: Callable[[], Pool]) -> None:
-    with queue_on(pool()) as queue:
-        assert queue.submit(remote_calls.no_iterator).result(DEADLINE) == [1, 2, 3]
+        assert queue.submit(fn).result(DEADLINE) == values
 
 
 @pytest.mark.parametrize("error", [ValueError("stays here"), OSError("stays here"), EOFError("stays here")])
@@ -151,17 +146,13 @@ def test_value_that_can_not_be_pickled(error: Exception) -> None:
     assert any("value 1, of type" in note for note in error.__notes__)
 
 
-def test_value_that_can_not_be_unpickled_closes_the_generator() -> None:
+@pytest.mark.parametrize(
+    ("fn", "error"), [(remote_calls.yield_one_way, ValueError), (remote_calls.yield_what_exits, SystemExit)]
+)
+def test_value_that_can_not_be_unpickled_fails_the_task(fn: Any, error: type[BaseException]) -> None:
     with queue_on(far()) as queue:
-        task = queue.submit(remote_calls.yield_one_way)
-        with pytest.raises(ValueError, match="invalid literal for int"):
-            task.result(DEADLINE)
-
-
-def test_value_that_ends_the_thread_that_unpickles_it_fails_the_task() -> None:
-    with queue_on(far()) as queue:
-        task = queue.submit(remote_calls.yield_what_exits)
-        assert isinstance(task.exception(DEADLINE), SystemExit)
+        task = queue.submit(fn)
+        assert isinstance(task.exception(DEADLINE), error)
         assert task[0].result(DEADLINE) == 0
 
 
@@ -189,21 +180,12 @@ def test_worker_whose_connection_no_thread_can_serve_returns_all_values(
         assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
 
 
-def test_values_within_an_interpreter_are_the_same_objects() -> None:
-    made = object()
-
-    def one() -> Iterator[Any]:
-        yield made
-
-    with queue_on(Pool()) as queue:
-        assert queue.submit(one).result(DEADLINE)[0] is made
-
-
-def test_generator_in_a_thread_needs_no_listener(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A subinterpreter may have no daemon threads, and a sandbox no sockets."""
+def test_values_within_an_interpreter_are_the_same_objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens: a subinterpreter may have no daemon threads, and a sandbox no sockets."""
     monkeypatch.setattr(receivers, "listen", None)
+    made = object()
     with queue_on(Pool()) as queue:
-        assert queue.submit(count, 2).result(DEADLINE) == [0, 1]
+        assert queue.submit(Fed(made, END)).result(DEADLINE)[0] is made
 
 
 class Insisting(Pool):
@@ -221,18 +203,14 @@ class Insisting(Pool):
 
 @pytest.mark.parametrize("changed", [{}, {"process": 0}], ids=["near", "far"])
 def test_executor_does_not_retry_the_call_of_a_closed_generator(changed: Any) -> None:
-    def endless() -> Iterator[int]:
-        while True:
-            yield 1
-
     with queue_on(Insisting(**changed)) as queue:
-        task = queue.submit(endless)
+        task = queue.submit(endless_until_closed([]))
         assert task[0].result(DEADLINE) == 1
         task.cancel()
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
         assert task.cancelled()
-        announced = queue.submit(number_of_results(lambda: 1)(endless))
+        announced = queue.submit(number_of_results(lambda: 1)(endless_until_closed([])))
         with pytest.raises(ValueError, match="more values than the 1"):
             announced.result(DEADLINE)
 
@@ -339,12 +317,8 @@ def test_generator_is_closed_if_the_executor_cancels_its_future_while_it_runs() 
             calls.append(beside(fn, *args))
             return Future()
 
-    def endless() -> Iterator[int]:
-        while True:
-            yield 1
-
-    with Scheduler() as scheduler:
-        task = Queue(scheduler, 1, executor=Hasty()).submit(endless)
+    with Queue(1, executor=Hasty()) as queue:
+        task = queue.submit(endless_until_closed([]))
         assert task[0].result(DEADLINE) == 1
         task.cancel()
         assert task.cancelled()
@@ -372,15 +346,12 @@ def test_connections_are_accepted_again_after_an_error(monkeypatch: pytest.Monke
     assert not full.errors
 
 
-def test_exception_that_can_be_unpickled_is_raised_as_it_is() -> None:
+def test_exception_that_can_not_be_unpickled_is_replaced() -> None:
+    assert receivers.perform(divmod, (7, 2), {}) == (3, 1)
     with pytest.raises(ValueError, match="bad frame"):
         receivers.perform(remote_calls.fail, ("bad frame",), {})
     with pytest.raises(StopIteration):
         receivers.perform(next, (iter(()),), {})
-    assert receivers.perform(divmod, (7, 2), {}) == (3, 1)
-
-
-def test_exception_that_can_not_be_unpickled_is_replaced() -> None:
     with pytest.raises(PicklingError, match=r"the call raised OneSided\('no light'\)") as raised:
         receivers.perform(remote_calls.raise_one_sided, ("no light",), {})
     assert type(raised.value.__cause__).__name__ == "OneSided"
