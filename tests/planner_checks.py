@@ -17,10 +17,10 @@ from smqexec._planner import (
     dependencies_of,
     dependents_of,
 )
-from smqexec._planner.line import BOTTOM, GAP, Line
+from smqexec._planner.line import BOTTOM, GAP, HELD_BACK, Line, Search, Shelf
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.nodes import LATE
-from smqexec._planner.search import HELD_BACK, Search, Shelf
+from smqexec._planner.searches import is_searched
 
 
 def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
@@ -253,8 +253,11 @@ def _check_search(search: Search, owned: list[Node]) -> None:
     assert len(places) == len(owned), owned
     assert all(search.lowest <= place <= search.highest for place in places), places
     if search.intact and head is not None:
-        # What an intact search owns is, in this order, what a search from its head meets first.
-        met = [node for node in _reach(head, _searchable) if _searchable(node)]
+        # What an intact search owns is, in this order, what a search from its head meets first, but for
+        # removed heads over which it has jumped: it will begin there again.
+        met = [node for node in _reach(head, is_searched) if is_searched(node)]
+        if any(index == 0 for _, index in search.later):
+            met = [node for node in met if node._search is search]
         assert [places[place] for place in sorted(places)] == met[: len(owned)], (places, met)
     # Its ready nodes, and no others, are on its shelves.
     for queue, shelf in search.shelves.items():
@@ -270,10 +273,6 @@ def _check_search(search: Search, owned: list[Node]) -> None:
     for dependencies, index in [*search.frames, *search.later]:
         left = any(other._stage < RUNNING for other in dependencies[index:])
         assert not left or id(dependencies) in waiting or not search.intact, dependencies
-
-
-def _searchable(node: Node) -> bool:
-    return node._search is not HELD_BACK
 
 
 def _left(order: NewestFirst) -> dict[Node, int]:

@@ -6,8 +6,7 @@ can be replayed in a test as a list of calls.  The owner serialises all calls.  
     planner    DependencyPlanner: the verbs, and the graph
     newest     the order "newest": a suspended depth-first search; read this for the theory
     searches   its searches: begun, advanced, adopted, taken over, dissolved
-    search     the records of a search
-    line       things by number: where nodes, searches and shelves wait
+    line       things by number: where nodes, searches and shelves wait, and the records of searches
     oldest     the order "oldest"
     nodes      the records of nodes and queues, and the links between nodes
 """

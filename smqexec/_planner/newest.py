@@ -22,23 +22,21 @@ Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, 
     submit d = i()   search of c   d            d is newer than c
     b is done                      c, d         c, the head, is ready: the search ends; d is newer
 
-Why that is exact.  The dependencies of a node never change, and a node that starts has none pending.
-So nodes leave the graph at its far end, and the others keep their order.  The order of a visited node
-changes by three events only:
+Why that is exact.  The dependencies of a node never change, and a node that starts has none pending.  So
+nodes leave the graph at its far end, and the others keep their order, but for three events.  A newer node
+that leads to a visited one is searched: its search takes the node over from the older one, and a search
+never visits what a newer one owns.  A node is promoted: it leaves its search and goes by its new number.
+A node through which others were visited is dropped: see `Searches.left`.
 
-* A newer node that leads to it is searched.  The newer search takes the node over from an older
-  search.  A search never visits what a newer search owns.
-* It is promoted: it leaves its search and goes by its new number.
-* A node through which it was visited is dropped: see `dropped`.
+Invariant: if a live search owns a node but not a pending dependency of it, then a newer search owns that
+dependency, or something in `todo`, at least as new, leads to it.
 
-Invariant: if a live search owns a node but not a pending dependency of it, then a newer search
-owns that dependency, or something in `todo`, at least as new, leads to it.
-
-Adoption.  A search is *intact* if it lost no node and skipped none.  If the first pending dependency
-of a new node is the head of an intact search, a search from the new node would first do all that the
-intact search does.  So the new node becomes its head; the other dependencies of the new node are
-searched last.  Thus a chain that grows while it runs costs one step a node.  A head can be removed
-again as long as its other dependencies were not searched.  Thus many sinks share one chain.
+Adoption.  A search is *intact* if it lost no node and skipped none.  If the first pending dependency of a new
+node is the head of an intact search, a search from the new node would first do all that the intact search
+does.  So the new node becomes its head, and its other dependencies are searched last.  Thus a chain that
+grows while it runs costs one step a node.  A head can be removed again as long as its other dependencies
+were not searched.  Thus many sinks share one chain.  From a removed head, the way along first pending
+dependencies to the intact search is known, so a new search jumps over removed heads to adopt: see `Past`.
 
 Held back.  A node that was held back (`DependencyPlanner.hold_back`) goes first once it is ready again.
 """
@@ -51,9 +49,8 @@ from operator import attrgetter
 from sys import maxsize
 from typing import Any
 
-from .line import GAP, Line
-from .nodes import DONE, NONE, READY, RUNNING, WAITING, Node, PlannedQueue, settle
-from .search import HELD_BACK, Search, Shelf
+from .line import GAP, HELD_BACK, Line, Past, Search, Shelf
+from .nodes import DONE, NONE, READY, RUNNING, Node, PlannedQueue, settle
 from .searches import Searches
 
 
@@ -65,15 +62,10 @@ class NewestFirst(Searches):
     def list_ready(self, node: Node) -> None:
         """List waiting *node*, which has become READY."""
         search = node._search
-        if search is None:
-            # No search has visited it.  It stays in `todo`, or `begin` has taken it from there.
-            if node._place is None:
+        if search is None or not search.live:
+            # It stays in `todo`, if it is there.  So does the field `_search`: see `left`.
+            if node._place is None or node._place < 0:
                 self.put(node)
-        elif not search.live:
-            # The field `_search` stays: if a node that leads to this one is dropped, `dropped` has to
-            # know that other searches have skipped it.
-            self.leave(node)
-            self.put(node)
         elif search.head is node:
             # All other nodes of the search have started; or a drop has cut them off from the head, and a
             # newer search has to visit them.
@@ -85,11 +77,6 @@ class NewestFirst(Searches):
         else:
             search.shelve(node)
 
-    def start(self, node: Node) -> None:
-        """Start ready *node*, whatever would go first."""
-        self.leave(node)
-        node._queue.start(node)
-
     def promote(self, node: Node, number: int) -> None:
         """Let pending *node* go by *number*, which is above all others."""
         search = node._search
@@ -98,7 +85,7 @@ class NewestFirst(Searches):
         self.leave(node)
         if search is not None and search.live:
             self.lose(search, node)
-            node._search = Search(search._number, live=False)
+            node._search = Past(search)
         node._number = number
         self.put(node)
 
@@ -144,7 +131,7 @@ class NewestFirst(Searches):
                 if type(first) is Search:
                     node = self._advance(first, queue, limit)
                 else:
-                    node = self._look(first, queue, limit)
+                    node = self.begin(first, queue, limit)
                 if node is not None:
                     break
                 limit -= self.steps - steps
@@ -190,16 +177,6 @@ class NewestFirst(Searches):
         node._dependencies = NONE
         return node
 
-    def _look(self, first: Any, queue: PlannedQueue, limit: int) -> Any:
-        """Search at *first*, a node on top of `todo`; return the node of *queue* to start, if found."""
-        if first._stage == WAITING:
-            return self.begin(first, queue, limit)
-        # A node of another queue, which became ready in `todo`: see `list_ready`.
-        self.steps += 1
-        del self.todo.things[-1]
-        self.put(first)
-        return None
-
     def listed(self, queues: Iterable[PlannedQueue]) -> list[Any]:
         """Return all ready nodes, and the nodes and heads of searches in `todo`."""
         nodes: list[Any] = []
@@ -214,6 +191,7 @@ class NewestFirst(Searches):
     def rebuild(self, queues: Iterable[PlannedQueue], pending: list[Any]) -> None:
         """Make the order anew: *pending* nodes all count as waiting.  Cost: a sort."""
         self.todo = Line()
+        self.losers.clear()
         for queue in queues:
             queue.line = Line()
             queue.held_back.clear()

@@ -99,14 +99,6 @@ class PlannedQueue:
         # Newest first: nodes that were held back and are ready again, in the order in which they became so.
         self.held_back: dict[Node, None] = {}
 
-    def start(self, node: Node) -> None:
-        """Move ready *node* of this queue, which has left the order, to RUNNING."""
-        node._stage = RUNNING
-        node._search = None
-        self.ready -= 1
-        self.running += 1
-        release_dependencies(node)
-
 
 # Links between nodes.
 

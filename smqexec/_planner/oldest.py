@@ -82,14 +82,10 @@ class OldestFirst:
 
     list_ready = put
 
-    def start(self, node: Node) -> None:
-        node._queue.start(node)
-        node._queue.line.tidy(node._queue.ready)
-
     def leave(self, node: Node) -> None:
-        """Do nothing: an entry can't be removed from the middle of a deque (see `dropped`)."""
+        """Do nothing: an entry can't be removed from the middle of a deque (see `left`)."""
 
-    def dropped(self, nodes: list[Node]) -> None:
+    def left(self, nodes: list[Node]) -> None:
         for queue in dict.fromkeys(node._queue for node in nodes):
             if queue is not None:
                 queue.line.tidy(queue.ready)
@@ -126,7 +122,7 @@ class OldestFirst:
         node = line.things.popleft() if line.things and not line.late else line.pop()
         if node._stage != READY:
             node = line.pop()
-        node._stage = RUNNING  # `PlannedQueue.start`, written out: saves two calls
+        node._stage = RUNNING  # `DependencyPlanner.start`, written out: saves three calls
         node._search = None
         queue.ready -= 1
         if node._dependencies is not NONE:

@@ -1,7 +1,8 @@
 """The verbs, and the graph: which node waits for which.  The order decides which ready node starts first.
 
 A node waits while a dependency is not done.  The planner calls its order for each event of a node:
-`put` (it was added), `list_ready` (it became ready), `leave` (it is about to end), `dropped` and `promote`.
+`put` (it was added), `list_ready` (it became ready), `leave` (it is about to end), `left` (it has) and
+`promote`.
 No method checks its arguments, blocks, or calls user code.  The owner's lock serialises all calls.
 
 The order is a cache over the graph: `rebuild` makes it anew from the pending nodes.
@@ -14,13 +15,13 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
+from .line import HELD_BACK
 from .newest import NewestFirst
 from .nodes import (
     DONE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue, as_few, dependencies_of,
-    dependents_of, forget, link, linked, own_dependents, settle,
+    dependents_of, forget, link, linked, own_dependents, release_dependencies, settle,
 )  # fmt: skip
 from .oldest import OldestFirst
-from .search import HELD_BACK
 
 
 class DependencyPlanner:
@@ -104,6 +105,16 @@ class DependencyPlanner:
         node._dependencies = relay
         relay._dependents = node
 
+    def start(self, node: Node) -> None:
+        """Start ready *node*, whatever would go first."""
+        self.order.leave(node)
+        node._stage = RUNNING
+        node._search = None
+        node._queue.ready -= 1
+        node._queue.running += 1
+        release_dependencies(node)
+        self.order.left([node])
+
     def promote(self, node: Node) -> bool:
         """Make pending *node* count as newly submitted; return False if it is not pending, or a relay.
 
@@ -125,7 +136,7 @@ class DependencyPlanner:
         if runs:
             node._queue.running -= 1
         else:
-            # A relay.  Its dependencies may still be pending.
+            # The dependencies of a relay may still be pending.
             needs = node._dependencies
             if type(needs) is list:
                 for other in needs:
@@ -180,7 +191,7 @@ class DependencyPlanner:
                 if other._stage < RUNNING:
                     (settled if other._tolerant else doomed).append(other)
             node._dependents = None
-        self.order.dropped(pending)
+        self.order.left(pending)
         for node in pending:
             needs = dependencies_of(node)
             for other in needs:

@@ -5,14 +5,20 @@ from __future__ import annotations  # noqa: I001
 from collections import deque
 from typing import Any
 
-from .line import GAP, Line
+from .line import GAP, HELD_BACK, Line, Past, Search
 from .nodes import (
     LATE, NONE, ORIGIN, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, dependencies_of, dependents_of,
     listed_dependencies,
 )  # fmt: skip
-from .search import HELD_BACK, Search
 
-PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
+# The number of removed heads over which a search has jumped, above those of all searches: if one of the
+# heads is dropped, all that was found behind it has to fall (see `Searches.left`).
+JUMPED = 1e300
+
+
+def is_searched(node: Node) -> bool:
+    """Tell whether a search that meets *node* visits it: it is pending, and was not held back."""
+    return node._stage < RUNNING and node._search is not HELD_BACK
 
 
 class Searches:
@@ -23,6 +29,8 @@ class Searches:
         # A node that becomes ready here stays, until a search meets it or it is the first of `todo`.
         self.todo = Line()
         self.steps = 0  # how many nodes all searches have looked at so far
+        # Suspended searches that have lost a node to a newer one.
+        self.losers: dict[Search, None] = {}
         # Nodes that became ready since the last `DependencyPlanner.take_freed`.
         self.freed: list[Any] = []
 
@@ -49,26 +57,29 @@ class Searches:
 
         Return the one dependency of *root* if it is a ready node of *queue*: it goes first, without a search.
         """
-        path, rests, search = self._path(root, min(PATH, limit))
-        self.steps += len(path) or 1
-        if not path:
-            # All its dependencies run.  It is listed again once it is ready.
-            self.todo.remove(root)
-            root._place = None
+        if root._stage == READY:
+            # A node of another queue, which became ready in `todo`: see `list_ready`.
+            self.steps += 1
+            del self.todo.things[-1]
+            self.put(root)
             return None
         need = root._dependencies
         if (
             type(need) is not list and need._stage == READY and need._queue is queue
             and need._place >= 0 and queue.line.remove(need)
         ):  # fmt: skip
+            self.steps += 1
+            del self.todo.things[-1]
             root._place = None
             return need
+        path, rests, search = self._path(root, limit)
+        self.steps += len(path)
         if search is None:
-            # The search goes on at the end of the path, with the dependency where the path ended.
-            search = Search(root._number)
-            lowest = listed_dependencies(path[-1])
-            index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
-            search.frames.append((lowest, index))
+            # All its dependencies run.  It is listed again once it is ready.
+            root._place = None
+            return None
+        if type(root._search) is Past:
+            root._search.search.intact = False
         # The path comes before all that the search has visited, in the order in which it was walked.
         search.lowest -= len(path)
         for place, node in enumerate(path, search.lowest):
@@ -92,45 +103,78 @@ class Searches:
         """Walk from *root* along first pending dependencies, as far as no other search owns them.
 
         Return at most *most* nodes, now in no line; the frames of their other dependencies; and the search
-        that is to adopt them, or None.
+        that is to own them: one that adopts them, or a new one.  None: all that *root* depends on runs.
         """
         todo, things, number = self.todo, self.todo.things, root._number
         path: list[Node] = []
         rests: list[Any] = []  # (dependencies, index of the next to visit)
-        node = need = root
-        for _ in range(most):
-            need = node._dependencies
-            if type(need) is list:
-                needs, index = need, 0
+        search = jumped = None
+        node: Any = root
+        while True:
+            need: Any = node._dependencies
+            needs = need
+            if type(needs) is list:
+                index = 0
                 for need in needs:
                     index += 1
                     if need._stage < RUNNING:
                         break
                 else:
-                    break  # all its dependencies run
-                if index < len(needs):
-                    rests.append((needs, index))
+                    need = None
+                rests.append((needs, index))
             elif need is NONE or need._stage >= RUNNING:
-                break
+                need = None
             path.append(node)
             if things[-1] is node:
                 del things[-1]
             elif node._place is not None and node._place >= 0:
                 todo.remove(node)
             # If the path ends here, `_advance` takes the next node, or skips it.
-            if need._stage == READY:
+            if need is None or need._stage == READY or len(path) == most:
                 break
             owner = need._search
-            if owner is not None and owner.live:
-                if owner._number > number:
-                    break
-                if owner.intact and self._uncover(owner, need):
-                    return path, rests, owner
-                self.lose(owner, need)
-            elif need._number > number:
+            if owner is not None:
+                former = need
+                if type(owner) is Past:
+                    former, jumped = self._jump(need)
+                    owner = former._search
+                if owner is not None and owner.live:
+                    if owner._number > number:
+                        break
+                    if owner.intact and self._uncover(owner, former):
+                        search = owner
+                        break
+                    if former is need:
+                        self.lose(owner, need)
+            if need._number > number:
                 break
             node = need
-        return path, rests, None
+        index = rests.pop()[1] if type(needs) is list else 1
+        if search is not None:
+            # What was jumped over is visited with the other dependencies of *node*.
+            if jumped or type(needs) is list:
+                rests.append((listed_dependencies(node), 0 if jumped else index))
+        elif need is not None or node is not root:
+            search = Search(number)
+            # The search goes on at the end of the path, with the dependency where the path ended.
+            if need is not None:
+                search.frames.append((listed_dependencies(node), index - 1))
+        return path, rests, search
+
+    def _jump(self, node: Any) -> tuple[Any, list[Any] | None]:
+        """Follow first pending dependencies from *node*, as far as these are removed heads.
+
+        Return the node behind them, and the dependencies of the last of them, or None.
+        """
+        last = None
+        while type(past := node._search) is Past and past.search.intact:
+            need = next((need for need in past.last if is_searched(need)), None)
+            if need is None:
+                break
+            self.steps += 1
+            past._number = JUMPED
+            node, last = need, past.last
+        return node, last
 
     def _uncover(self, search: Search, former: Node) -> bool:
         """Make *former* the head of *search* again, and remove *search* from `todo`; return True.
@@ -142,19 +186,23 @@ class Searches:
         heads: list[Node] = []
         left = len(search.later)
         head: Any = search.head
+        last: Any = None
         while head is not former:
             self.steps += 1
-            needs = [need for need in dependencies_of(head) if need._stage < RUNNING]
-            pending = [need for need in needs if need._search is not HELD_BACK]
+            needs = [need for need in dependencies_of(head) if is_searched(need)]
             if left and search.later[left - 1][0] is head._dependencies:
                 left -= 1  # its other dependencies were not searched
-            elif len(pending) > 1:
+            elif len(needs) > 1:
                 return False
             heads.append(head)
-            head = pending[0]
+            head, last = self._jump(needs[0])
+            if head._search is not search or head._place > ORIGIN:
+                return False
         self.todo.remove(search)
         if heads:
-            past = Search(search._number, live=False)
+            if last is None and len(heads) > 1:
+                last = listed_dependencies(heads[-1])
+            past = Past(search, last or NONE)
             for head in heads:
                 head._search = past
             while len(search.later) > left:
@@ -170,8 +218,17 @@ class Searches:
         if search.head is node:
             # The newer search will visit all that this one could still reach.
             search.head = None
-            search.frames, search.later = [], ()
+            self.finish(search)
+        elif search.frames or search.later:
+            self.losers[search] = None
+
+    def finish(self, search: Search) -> None:
+        """Let *search* visit no more nodes."""
+        search.frames, search.later = [], ()
+        self.losers.pop(search, None)
+        if search._place is not None:
             self.todo.remove(search)
+            search._place = None
 
     def _advance(self, search: Search, queue: PlannedQueue, limit: int) -> Any:
         """Go on with *search*, the first of `todo`, to a ready node of *queue*; return that, listed nowhere.
@@ -187,7 +244,7 @@ class Searches:
             while index >= count:  # the list is at its end
                 if not frames and not search.later:
                     self.steps -= 1  # nothing is left to look at
-                    todo.remove(search)
+                    self.finish(search)
                     return None
                 needs, index = frames.pop() if frames else search.later.popleft()
                 count = len(needs)  # 0, if its node has started since
@@ -222,6 +279,8 @@ class Searches:
                 if 2 * todo.gaps > len(todo.things) + SWEEP_FROM:
                     todo.sweep()  # a long search leaves gaps, and may be the last change for a long time
                 return node
+            if type(owner) is Past:
+                owner.search.intact = False
             search.highest = node._place = search.highest + 1
             node._search = search
             if state == READY:
@@ -236,7 +295,7 @@ class Searches:
             frames.append((needs if type(needs) is list else listed_dependencies(node), index))
         return None
 
-    def dropped(self, nodes: list[Any]) -> None:
+    def left(self, nodes: list[Any]) -> None:
         """List again what may have been visited through *nodes*, which were dropped and have left."""
         visited = [node for node in nodes if node._search is not None]
         # The nodes that may have been visited through them, and that no newer search owns.
@@ -260,6 +319,9 @@ class Searches:
                 search = other._search
                 if other._stage < RUNNING and search is not None and search._number <= node._search._number:
                     broken.append(search)
+        # ... and any that has visited nodes behind a node that it lost: it may go on behind a fallen one.
+        if fallen:
+            broken += self.losers
         for search in broken:
             if search.live:
                 self.dissolve(search)
@@ -267,12 +329,14 @@ class Searches:
             self.leave(node)  # a dissolved search may have listed it, as its head
             self.put(node)
         for node in [*fallen, *nodes]:
+            if type(node._search) is Past:
+                node._search.search.intact = False
             node._search = None  # all that was visited through *node* has fallen too
 
     def dissolve(self, search: Search) -> None:
         """End *search*: its head is listed, from which its nodes are searched again, and its ready nodes."""
         search.live = False
-        search.frames, search.later = [], ()
+        self.finish(search)
         for queue, shelf in search.shelves.items():
             if shelf.nodes:
                 queue.line.remove(shelf)
@@ -280,7 +344,5 @@ class Searches:
                 self.put(node)
         search.shelves.clear()
         head, search.head = search.head, None
-        if head is not None:
-            self.todo.remove(search)
-            if head._stage < RUNNING:
-                self.put(head)
+        if head is not None and head._stage < RUNNING:
+            self.put(head)

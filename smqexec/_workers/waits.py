@@ -255,7 +255,7 @@ class Wait(Waiter):
                 node = heappop(self.ready)[1]()
                 # The entry is stale if the node has ended, or another worker has started it.
                 if node is not None and node._stage == READY:
-                    self.scheduler.planner.order.start(node)
+                    self.scheduler.planner.start(node)
                     if self.scheduler.allocating.allocate(node):
                         return node
             # Ready tasks go first: the search has visited them before all nodes that are still to visit.

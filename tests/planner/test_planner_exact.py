@@ -97,7 +97,7 @@ class Both:
     def hold_back(self, task: int) -> None:
         """Let *task*, one of `started`, wait for a relay, like a task that lacks a resource."""
         if self.nodes[task]._stage == READY:
-            self.planner.order.start(self.nodes[task])
+            self.planner.start(self.nodes[task])
         relay = self.add(None)
         self.planner.hold_back(self.nodes[task], self.nodes[relay])
         self.model.hold_back(task, relay)
