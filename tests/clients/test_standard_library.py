@@ -38,9 +38,6 @@ def thread_name(*_: Any) -> str:
     return threading.current_thread().name
 
 
-# asyncio
-
-
 def test_run_in_executor(queue: Queue) -> None:
     async def main() -> list[Any]:
         loop = asyncio.get_running_loop()
@@ -89,9 +86,6 @@ def test_wrap_future_and_its_cancellation(queue: Queue, gate: Gate) -> None:
     run(main)
     assert pending.cancelled()
     assert dependent.cancelled()
-
-
-# Programs' ways
 
 
 class CountingQueue(Queue):

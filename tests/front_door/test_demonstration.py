@@ -88,8 +88,12 @@ def test_distance_is_the_formula() -> None:
     assert demonstration.distance(x, y, c_x, c_y) == expected
 
 
-def test_the_closest_pair_so_far_is_printed_as_it_changes(folder: Path, capsys: Output) -> None:
-    assert main(["--jobs", "1", str(folder)]) == 0
+MOMENTS = r": first pair after (\S+) s, half after (\S+) s, last after (\S+) s$"
+
+
+def test_report(folder: Path, capsys: Output) -> None:
+    """The closest pair so far as it changes, as many pairs as asked for, moments, a line to copy."""
+    assert main(["--jobs", "1", "--top", "2", str(folder)]) == 0
     out = capsys.readouterr().out
     assert out.startswith("5 files: which are most alike?  The closest so far:\n")
     shown = re.findall(r"^ +(\d+\.\d\d) s +(-?\d\.\d{3})  \S+  \S+$", out, re.MULTILINE)
@@ -97,28 +101,26 @@ def test_the_closest_pair_so_far_is_printed_as_it_changes(folder: Path, capsys: 
     assert moments == sorted(moments)
     assert distances == sorted(distances, reverse=True)
     assert distances[-1] < 0.02, "copy and twin"
-
-
-MOMENTS = r": first pair after (\S+) s, half after (\S+) s, last after (\S+) s$"
-
-
-def test_report(folder: Path, capsys: Output) -> None:
-    """As many pairs as asked for, three moments, and the line to copy for a timeline."""
-    assert main(["--top", "2", str(folder)]) == 0
-    out = capsys.readouterr().out
     assert (len(pairs_in(out)), compared(out)) == (2, 10)
     match = re.search("^smqexec" + MOMENTS, out, re.MULTILINE)
     assert match, out
     moments = [float(moment) for moment in match.groups()]
     assert moments == sorted(moments)
-    line = out.splitlines()[-1]
-    assert re.fullmatch(r"SMQEXEC_TRACE=run.json \S+ -m smqexec --top 2 \S+ && \S+ -m smqexec.trace .*", line)
+    assert re.fullmatch(
+        r"SMQEXEC_TRACE=run.json \S+ -m smqexec --jobs 1 --top 2 \S+ && \S+ -m smqexec.trace .*",
+        out.splitlines()[-1],
+    )
 
 
-def test_compare_finds_the_same_by_phases(folder: Path, capsys: Output) -> None:
-    """What cannot be read is named by both runs, or once."""
+def test_compare_finds_the_same_by_phases(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    """What cannot be read is named by both runs, or once.  Both wait for a slow disk, if asked."""
+    delays: list[float] = []
+    monkeypatch.setattr(demonstration, "sleep", delays.append)
     (folder / "empty").touch()
-    assert main(["--compare", str(folder)]) == 0
+    assert main(["--compare", "--read-delay", "0.5", str(folder)]) == 0
+    assert delays == [0.5] * 12  # six files, twice
     out, err = capsys.readouterr()
     assert out.index("By phases") < out.index("With smqexec")
     for name in ("phases", "smqexec"):
@@ -130,13 +132,6 @@ def test_compare_finds_the_same_by_phases(folder: Path, capsys: Output) -> None:
     demonstration.compare(files, 2, "newest", 0.0, runs[1].append)
     phases, queues = ({pair[:3] for pair in run} for run in runs)
     assert phases == queues and len(phases) == 10
-
-
-def test_a_slow_disk_can_be_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    delays: list[float] = []
-    monkeypatch.setattr(demonstration, "sleep", delays.append)
-    assert main(["--compare", "--read-delay", "0.5", str(folder)]) == 0
-    assert delays == [0.5] * 10  # five files, twice
 
 
 # -- Its options
