@@ -9,7 +9,7 @@ from typing import Any
 from weakref import ref
 
 import pytest
-from gate import DEADLINE, Gate, occupy
+from gate import DEADLINE, occupy
 from threads import beside, planned, until_gone
 
 from smqexec import Graph, Queue, Scheduler, settled
@@ -153,16 +153,6 @@ def test_promoted_task_of_the_oldest_order_has_no_number() -> None:
         graph = scheduler.graph()
     assert [(node.number, node.name) for node in graph.nodes] == [(0, "film"), (1, "abs")]
     assert '"film<br/>' in graph.mermaid()
-
-
-def test_tasks_beneath_a_nested_one_are_shown() -> None:
-    gate = Gate()
-    with planned(1) as (scheduler, queue):
-        queue.submit(lambda: queue.submit(gate.enter).result())
-        gate.wait_entered()
-        graph = scheduler.graph()
-        gate.open()
-    assert [node.state for node in graph.nodes] == ["running", "running"]
 
 
 class Name(str):

@@ -264,14 +264,12 @@ def test_keys_zoom_and_move(diamond: Page) -> None:
     rows.send_keys("+")
     assert diamond.span == pytest.approx(whole / 1.5)
     before = diamond.js("timeline.view.from")
-    rows.send_keys(Keys.ARROW_RIGHT)
-    assert diamond.js("timeline.view.from") == pytest.approx(before + diamond.span / 8)
-    rows.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
-    assert diamond.js("timeline.view.from") == pytest.approx(before - diamond.span / 8)
-    rows.send_keys("-", "-", "-")
-    assert diamond.span == pytest.approx(whole)
-    rows.send_keys("+++++", Keys.HOME)
-    assert diamond.span == pytest.approx(whole)
+    for keys, steps in ((Keys.ARROW_RIGHT, 1), (Keys.ARROW_LEFT * 2, -1)):
+        rows.send_keys(keys)
+        assert diamond.js("timeline.view.from") == pytest.approx(before + steps * diamond.span / 8)
+    for keys in ("---", "+++++" + Keys.HOME):
+        rows.send_keys(keys)
+        assert diamond.span == pytest.approx(whole)
 
 
 def test_the_wheel_zooms_around_the_pointer(diamond: Page) -> None:
@@ -320,9 +318,8 @@ def test_the_overview_moves_the_view(diamond: Page) -> None:
     box = diamond.element("overview").rect
     middle = round(box["x"] + 150 + (box["width"] - 158) * 0.75), round(box["y"] + 40)
     diamond.pointer(middle, "down", "up")
-    assert diamond.js("(timeline.view.from + timeline.view.until) / 2") == pytest.approx(
-        0.75 * 4300, rel=0.01
-    )
+    shown = diamond.js("(timeline.view.from + timeline.view.until) / 2")
+    assert shown == pytest.approx(0.75 * 4300, rel=0.01)
 
 
 def test_many_rows_scroll(opened: Opened) -> None:
@@ -340,10 +337,9 @@ def test_search_finds_tasks_by_name(diamond: Page) -> None:
     box = diamond.element("search")
     box.send_keys("CO")
     assert diamond.element("result").text == "3 found"
-    box.send_keys(Keys.ENTER)
-    assert (diamond.element("result").text, diamond.selected) == ("1 of 3", 3)  # ends before 2
-    box.send_keys(Keys.SHIFT, Keys.ENTER)
-    assert (diamond.element("result").text, diamond.selected) == ("3 of 3", 4)
+    for keys, place, number in ((Keys.ENTER, "1 of 3", 3), (Keys.SHIFT + Keys.ENTER, "3 of 3", 4)):
+        box.send_keys(keys)  # 3 ends before 2
+        assert (diamond.element("result").text, diamond.selected) == (place, number)
     diamond.element("next").click()
     assert diamond.selected == 3
     box.send_keys("x")
@@ -392,13 +388,10 @@ def test_a_selected_task_has_arrows_and_links_to_its_neighbours(diamond: Page) -
     facts = diamond.element("facts")
     assert not diamond.element("summary").is_displayed()
     assert "Depends on (1)\nacquire #1\nNeeded by (1)\ncompare #4" in facts.text
-    facts.find_elements(By.TAG_NAME, "button")[1].click()
-    assert diamond.selected == 4
-    assert diamond.js("timeline.drawn.arrows") == 2  # from 2 and 3
-    facts.find_elements(By.TAG_NAME, "button")[1].click()
-    assert diamond.selected == 3
-    facts.find_elements(By.TAG_NAME, "button")[0].click()
-    assert diamond.selected == 1
+    for button, number in ((1, 4), (1, 3), (0, 1)):
+        facts.find_elements(By.TAG_NAME, "button")[button].click()
+        assert diamond.selected == number
+        assert diamond.js("timeline.drawn.arrows") == 2  # from 2 and 3; from 1, to 4; to 2 and 3
     assert "Needed by (2)\ncorrect #2\ncount #3" in facts.text
     diamond.element("rows").send_keys(Keys.ESCAPE)
     assert diamond.selected is None
@@ -416,14 +409,10 @@ def test_keys_alone_lead_from_task_to_task(diamond: Page) -> None:
     assert diamond.js("getComputedStyle(document.getElementById('slices')).outlineStyle") == "solid"
     diamond.press(Keys.ENTER)
     assert diamond.selected == 3  # nearest to the middle
-    diamond.press(Keys.SHIFT, Keys.ARROW_UP)
-    assert diamond.selected == 2
-    diamond.press(Keys.SHIFT, Keys.ARROW_RIGHT)
-    assert diamond.selected == 4
-    diamond.press(Keys.SHIFT, Keys.ARROW_RIGHT)
-    assert diamond.selected == 4  # the last
-    diamond.press(Keys.SHIFT, Keys.ARROW_UP)
-    assert diamond.selected == 1
+    up, right = Keys.ARROW_UP, Keys.ARROW_RIGHT
+    for arrow, number in ((up, 2), (right, 4), (right, 4), (up, 1)):  # 4 is the last
+        diamond.press(Keys.SHIFT, arrow)
+        assert diamond.selected == number
     diamond.press(Keys.ENTER)  # zooms to it
     assert diamond.span == pytest.approx(6000, rel=0.3)
 

@@ -21,6 +21,7 @@ from gate import DEADLINE, Gate
 from generating import count
 from internals import core_of
 from outcomes import fail
+from programs import forks, run
 from threads import beside, planned, until, until_gone
 from traces import check_format
 
@@ -254,55 +255,43 @@ def test_no_object_of_the_user_is_kept(path: Path) -> None:
 # The end of the program, and its environment.
 
 
-def run(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with these *arguments*, traced into *path*."""
-    folder = path.parents[1]
-    traced = {"SMQEXEC_TRACE": str(path.relative_to(folder)), "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env={**os.environ, **traced},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+@pytest.fixture
+def traced(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of programs that this one starts."""
+    monkeypatch.setenv("SMQEXEC_TRACE", os.path.relpath(path))
+    return path
 
 
-def well(path: Path, *arguments: str) -> str:
-    """Return the output of a run without errors."""
-    done = run(path, *arguments)
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return done.stdout
-
-
-def test_environment_variable_records_all_schedulers(path: Path) -> None:
-    code = """if True:
-        import os
-        from operator import add
-        from smqexec import Queue, Scheduler
+def test_environment_variable_records_all_schedulers(traced: Path) -> None:
+    outcome = run(
+        """
         assert "SMQEXEC_TRACE" not in os.environ
         os.chdir("/")
         with Queue(1, "alone") as queue:
-            one = queue.submit(add, 1, 2)
-        scheduler = Scheduler()
-        more = Queue(scheduler, 2, "more")
-        more.submit(add, one, 3)
+            one = queue.submit(int)
+        Queue(Scheduler(), 2, "more").submit(abs, one)
         # It is left to the end of the program to wait.
-    """
-    well(path, "-c", code)
-    trace = read(path)
+        """
+    )
+    assert outcome.errors == ""
+    trace = read(traced)
     assert [queue[:2] for queue in trace.queues.values()] == [(1, "alone"), (2, "more")]
     assert [(task.queue.pid, task.outcome) for task in trace.tasks] == [(1, "done"), (2, "done")]
     assert trace.whole and not trace.damaged
     # The command line shows the file that the variable names, and leaves it as it is.
-    assert "2 tasks in " in well(path, "-W", "error", "-m", "smqexec.trace", str(path), "--text")
-    assert len(read(path).tasks) == 2
+    command = [sys.executable, "-W", "error", "-m", "smqexec.trace", str(traced), "--text"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 tasks in " in done.stdout
+    assert len(read(traced).tasks) == 2
 
 
-def test_environment_variable_that_names_no_file_is_named(path: Path) -> None:
-    done = run(path / "none", "-c", "import smqexec")
-    assert done.returncode == 1
-    assert 'os.environ.pop("SMQEXEC_TRACE")' in done.stderr and "FileNotFoundError" in done.stderr
+def test_environment_variable_that_names_no_file_is_named(
+    traced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMQEXEC_TRACE", str(traced / "none"))
+    errors = run("", code=1).errors
+    assert 'os.environ.pop("SMQEXEC_TRACE")' in errors and "FileNotFoundError" in errors
 
 
 def test_import_stays_light() -> None:
@@ -314,46 +303,43 @@ def test_import_stays_light() -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
-def test_killed_program_leaves_a_file_that_can_be_read(path: Path) -> None:
+def test_killed_program_leaves_a_file_that_can_be_read(traced: Path) -> None:
     """It is written as it goes; the beginning of what hangs, once that has run for long."""
-    code = """if True:
-        import os, signal, sys, threading, time
-        from smqexec import Queue
+    run(
+        f"""
         queue = Queue(2)
         for n in range(500):
             queue.submit(int)
         queue.scheduler.wait()
         queue.submit(threading.Event().wait)
-        while not (os.path.exists(sys.argv[1]) and b"Event.wait" in open(sys.argv[1], "rb").read()):
-            time.sleep(0.01)
+        until(lambda: b"Event.wait" in open({str(traced)!r}, "rb").read(), 0.01)
         os.kill(os.getpid(), signal.SIGKILL)
-    """
-    assert run(path, "-c", code, str(path)).returncode == -signal.SIGKILL
-    trace = read(path)
+        """,
+        code=-signal.SIGKILL,
+    )
+    trace = read(traced)
     assert len(trace.tasks) == 501 and not trace.whole and trace.damaged == 0
     assert [task.name for task in trace.tasks if task.outcome == "running"] == ["Event.wait"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_child_of_a_fork_writes_nothing(path: Path) -> None:
-    code = """if True:
-        import os
-        import smqexec
-        from smqexec import Queue
+@forks
+def test_child_of_a_fork_writes_nothing(traced: Path) -> None:
+    outcome = run(
+        """
         queue = Queue(1)
         queue.submit(int).result()
+
+        def main():
+            with Queue(1) as other:
+                other.submit(int).result()
+
         with smqexec.trace.record(queue.scheduler, os.devnull):
-            child = os.fork()
-        if child:
-            assert os.waitpid(child, 0)[1] == 0
-            queue.submit(int).result()
-        else:
-            other = Queue(1)
-            other.submit(int).result()
-            other.shutdown()
-    """
-    well(path, "-W", "ignore::DeprecationWarning", "-c", code)
-    trace = read(path)
+            say(in_child(main))
+        queue.submit(int).result()
+        """
+    )
+    assert (outcome.lines, outcome.errors) == (["0"], "")
+    trace = read(traced)
     assert len(trace.tasks) == 2 and trace.whole and not trace.damaged and len(trace.queues) == 1
 
 

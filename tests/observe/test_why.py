@@ -55,10 +55,8 @@ def test_waits_for_a_chain() -> None:
         end = "abs#1 (ready: the scheduler is stopped)"
         assert chain[1].why() == f"waiting: needs {end}"
         assert chain[3].why() == f"waiting: needs abs#3, which needs abs#2, which needs {end}"
-        assert chain[6].why() == (
-            "waiting: needs abs#6, which needs abs#5, which needs abs#4, "
-            f"which needs 2 more, which needs {end}"
-        )
+        words = "waiting: needs abs#6, which needs abs#5, which needs abs#4, which needs 2 more, which needs"
+        assert chain[6].why() == f"{words} {end}"
         assert chain[-1].why().endswith(f"which needs 19996 more, which needs {end}")
 
 
@@ -99,9 +97,8 @@ def test_futures_from_outside(lab: Any) -> None:
             "Gate.enter#1 of another scheduler; needed by 3 tasks: abs#1, abs#2, abs#3"
         ]
         future.set_result(-1)
-        assert scheduler.why().splitlines()[-1] == (
-            "not done: Gate.enter#1 of another scheduler; needed by 1 task: abs#3"
-        )
+        words = "not done: Gate.enter#1 of another scheduler; needed by 1 task: abs#3"
+        assert scheduler.why().splitlines()[-1] == words
         gate.open()
 
 
@@ -121,11 +118,8 @@ def test_items(lab: Any) -> None:
     assert compute.submit(abs, second).why() == f"waiting: needs item 1 of {name}#1, which {needs}"
     later = acquire.submit(divmod, 7, 2)
     for key, shown in (("key", "'key'"), (None, "NoneType")):
-        assert (
-            compute.submit(abs, later[key])
-            .why()
-            .startswith(f"waiting: needs item {shown} of divmod#3, which")
-        )
+        words = compute.submit(abs, later[key]).why()
+        assert words.startswith(f"waiting: needs item {shown} of divmod#3, which")
     gate.open()
     assert second.result(DEADLINE) == 2
     assert second.why() == "done: returned int"
@@ -170,9 +164,8 @@ def test_waits_while_it_runs(lab: Any) -> None:
     scheduler, acquire, _, gate = lab
     held = gate.hold(acquire)
     outside: Future[int] = Future()
-    film = acquire.options(name="film").submit(
-        smqexec.number_of_results(lambda _: 0)(lambda _: iter([])), held
-    )
+    films = acquire.options(name="film")
+    film = films.submit(smqexec.number_of_results(lambda _: 0)(lambda _: iter([])), held)
     tasks = [acquire.submit(abs, i) for i in range(5)]
     for awaited, wait in {
         " for Gate#1": lambda: held.result(DEADLINE),
