@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, occupy
 from internals import core_of, lock_of
-from programs import run
+from programs import forks, run
 from threads import beside, collected, planned, until
 
 from smqexec import Queue, Scheduler, number_of_results, settled
@@ -187,7 +187,6 @@ def test_report_for_which_there_is_no_thread(
 
 
 def test_end_of_the_process(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """It logs each failure that lives, once; a child of a fork leaves all to the parent."""
     scheduler, queue = lab
     tasks = [queue.submit(expose), queue.submit(expose)]
     assert tasks[0].exception(DEADLINE)
@@ -195,19 +194,18 @@ def test_end_of_the_process(lab: Any, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
         _debug._at_exit()
         assert len(unseen(caplog)) == 1
-    tasks.append(queue.submit(expose))
-    assert scheduler.wait(DEADLINE)
-    _debug._living.clear()  # as the hook of a fork does
-    _debug._at_exit()
-    assert len(unseen(caplog)) == 1
 
 
+@forks
 def test_end_of_the_program() -> None:
+    """Each failure that lives is logged once; a child of a fork leaves all to the parent."""
     outcome = run(
         """
         def expose():
             raise ValueError("no light")
         task = Queue(Scheduler(debug=True), 1, "camera").submit(expose)
+        until(task.done)
+        in_child(int)
         """
     )
     assert outcome.errors.startswith(UNSEEN)

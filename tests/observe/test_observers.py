@@ -257,19 +257,17 @@ def test_stop_and_resume_have_events_if_they_change_something_and_a_closed_queue
     assert (first.task, first.queue, first.number, first.name) == (None, None, 0, "")
 
 
-def shut_down(scheduler: Scheduler, queue: Queue) -> Any:
-    scheduler.observe(lambda event: queue.shutdown(wait=False))
+def raising(error: type[BaseException], kind: str = "") -> Any:
+    """Return a function that raises *error*: an observer, if it is of one *kind* of events."""
+
+    def call(*args: Any) -> None:
+        if not kind or args[0].kind == kind:
+            raise error
+
+    return call
 
 
-def strike(scheduler: Scheduler, queue: Queue) -> Any:
-    def interrupt(event: Event) -> None:
-        if event.kind == "submit":
-            raise KeyboardInterrupt
-
-    scheduler.observe(interrupt)
-
-
-def fork(scheduler: Scheduler, queue: Queue) -> Any:
+def forked(scheduler: Scheduler, queue: Queue) -> Any:
     """Return a task of another scheduler that was made before the fork."""
     other = Scheduler(stopped=True)
     task = Queue(other).submit(int)
@@ -277,22 +275,19 @@ def fork(scheduler: Scheduler, queue: Queue) -> Any:
     return task
 
 
-def lack_threads(scheduler: Scheduler, queue: Queue) -> Any:
-    def no_thread(*args: Any) -> None:
-        raise RuntimeError("can't start new thread")
+REFUSALS: dict[str, Any] = {
+    "shut down": (
+        lambda s, queue: s.observe(lambda _: queue.shutdown(wait=False)),
+        RuntimeError,
+        "cancelled",
+    ),
+    "struck": (lambda s, _: s.observe(raising(KeyboardInterrupt, "submit")), KeyboardInterrupt, "cancelled"),
+    "forked": (forked, RuntimeError, "cancelled"),
+    "no thread": (lambda _, q: setattr(pool_of(q), "submit", raising(RuntimeError)), RuntimeError, "failed"),
+}
 
-    pool_of(queue).submit = no_thread
 
-
-@pytest.mark.parametrize(
-    ("refuse", "error", "outcome"),
-    [
-        (shut_down, RuntimeError, "cancelled"),
-        (strike, KeyboardInterrupt, "cancelled"),
-        (fork, RuntimeError, "cancelled"),
-        (lack_threads, RuntimeError, "failed"),
-    ],
-)
+@pytest.mark.parametrize(("refuse", "error", "outcome"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_submission_that_is_refused_after_its_event_has_an_end(
     refuse: Any, error: type[BaseException], outcome: str
 ) -> None:
@@ -308,10 +303,6 @@ def test_submission_that_is_refused_after_its_event_has_an_end(
 
 
 def test_ctrl_c_of_an_observer_at_an_end_leaves_nobody_waiting() -> None:
-    def bad(event: Event) -> None:
-        if event.kind == "end":
-            raise KeyboardInterrupt
-
     with planned(1, stopped=True) as (scheduler, queue):
         first = queue.submit(int)
         second = queue.submit(abs, first)
@@ -319,7 +310,7 @@ def test_ctrl_c_of_an_observer_at_an_end_leaves_nobody_waiting() -> None:
         ended: list[Any] = []
         called.add_done_callback(ended.append)
         until(lambda: waiters_of(second))
-        with scheduler.observe(bad), pytest.raises(KeyboardInterrupt):
+        with scheduler.observe(raising(KeyboardInterrupt, "end")), pytest.raises(KeyboardInterrupt):
             first.cancel()
         assert isinstance(waiting.exception(DEADLINE), CancelledError)
         assert ended == [called]

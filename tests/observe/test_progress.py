@@ -430,15 +430,23 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return shown
 
 
-def test_a_notebook(bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, queues: Any) -> None:
+def test_a_notebook_that_goes(
+    bars: Any,
+    notebook: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    queues: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.setattr(bars, "NOTEBOOK_INTERVAL", 0.001)
     scheduler, camera, _ = queues
     with progress(scheduler):
-        assert notebook
         until(lambda: len(notebook) > 3)
         settle(camera, 3, 1)
-    assert notebook[0] == ""
-    assert notebook[-1] == "camera 4 of 4 1 failed"
+    assert (notebook[0], notebook[-1]) == ("", "camera 4 of 4 1 failed")
+    with progress(scheduler):
+        notebook.append(None)
+        until(lambda: caplog.records)
+    assert len(caplog.records) == 1
 
 
 PLACES: dict[str, tuple[str, bool, Any, Any, bool]] = {
@@ -464,13 +472,3 @@ def test_places_that_get_lines(
         pass
     assert file.getvalue() == "smqexec, 0:00: no tasks\n"
     assert not notebook
-
-
-def test_a_notebook_that_is_gone(
-    bars: Any, notebook: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(bars, "NOTEBOOK_INTERVAL", 0.001)
-    with progress(Scheduler()):
-        notebook.append(None)
-        until(lambda: caplog.records)
-    assert len(caplog.records) == 1

@@ -332,6 +332,7 @@ def test_child_of_a_fork_writes_nothing(traced: Path) -> None:
         def main():
             with Queue(1) as other:
                 other.submit(int).result()
+                assert not core_of(other).observers
 
         with smqexec.trace.record(queue.scheduler, os.devnull):
             say(in_child(main))
