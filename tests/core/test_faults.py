@@ -653,8 +653,8 @@ class Internal(Exception):
     """A fault of our own code."""
 
 
-PLANNING = "add_queue group add add_relay hold_back done drop promote rebuild"
-ORDERING = "put list_ready take start leave dropped promote listed"
+PLANNING = "add_queue group add add_relay hold_back start done drop promote rebuild"
+ORDERING = "put list_ready take leave left promote listed"
 SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [
     *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
