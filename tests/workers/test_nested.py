@@ -833,18 +833,8 @@ def test_waiter_enters_and_leaves_a_future_under_its_condition() -> None:
     assert not futures[0]._waiters and all(future.done() for future in futures)
 
 
-def test_outside_they_are_the_standard_functions() -> None:
-    with planned(1) as (_, queue):
-        tasks = [queue.submit(int, n) for n in range(3)]
-        done, left = smqexec.wait(tasks, DEADLINE)
-        assert done == set(tasks) and not left
-        assert set(smqexec.as_completed(tasks, DEADLINE)) == set(tasks)
-    with pytest.raises(ValueError):
-        smqexec.wait([Future()], 0, "soon")
-
-
 @pytest.mark.parametrize("return_when", [ALL_COMPLETED, FIRST_COMPLETED])
-def test_wait_inside_a_task(return_when: str) -> None:
+def test_wait_inside_a_task_and_outside(return_when: str) -> None:
     with planned(1) as (scheduler, queue):
 
         def program() -> tuple[int, int]:
@@ -853,14 +843,15 @@ def test_wait_inside_a_task(return_when: str) -> None:
             assert cancelled.cancel() and not cancelled.set_running_or_notify_cancel()
             assert smqexec.wait([cancelled], DEADLINE).done
             with pytest.raises(ValueError):
-                smqexec.wait([queue.submit(int)], None, "LAST_COMPLETED")
+                smqexec.wait([Future()], None, "LAST_COMPLETED")
             tasks = [outside, queue.submit(int, "1"), queue.submit(int, "x")]
             done, left = smqexec.wait([*tasks, *tasks[:2]], None, return_when)
+            assert done | left == {*tasks}
             return len(done), len(left)
 
-        done, left = queue.submit(program).result(DEADLINE)
-        assert done + left == 3 and done > 0
-        assert left == 0 or return_when == FIRST_COMPLETED
+        for done, left in (program(), queue.submit(program).result(DEADLINE)):
+            assert done + left == 3 and done > 0
+            assert left == 0 or return_when == FIRST_COMPLETED
         assert nothing_is_left(scheduler)
 
 
@@ -880,7 +871,7 @@ def test_wait_for_the_first_exception_inside_a_task_ends_with_it_and_not_before(
         last.open()
 
 
-def test_as_completed_inside_a_task() -> None:
+def test_as_completed_inside_a_task_and_outside() -> None:
     """No future that was given is kept, also before all have been looked at."""
     with planned(1) as (scheduler, queue):
 
@@ -899,7 +890,7 @@ def test_as_completed_inside_a_task() -> None:
             futures.pop().set_result(2)
             return next(given).result() == 2
 
-        assert queue.submit(program).result(DEADLINE) == list(range(150))
+        assert program() == queue.submit(program).result(DEADLINE) == list(range(150))
         assert queue.submit(forgets).result(DEADLINE)
         assert nothing_is_left(scheduler)
 
