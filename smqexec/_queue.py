@@ -32,11 +32,9 @@ class Queue(Submits, ThreadPoolExecutor):
     defaults, errors and messages, and behaves like it, also at interpreter exit, after a ``fork`` and
     when nothing refers to it any more.  There are two differences: a `Future` among the arguments of a
     call is a dependency, replaced by its result when the call starts; and the call of a generator
-    function is a generator task (see `Task`).  With a *scheduler* the queue's tasks are ordered together
-    with the tasks of other queues.
-
-    ``wait``, ``as_completed`` and asyncio's functions take tasks and queues; ``await task`` works on any
-    running loop.  All methods may be called from any thread, also from inside tasks.
+    function is a generator task (see `Task`).  ``wait``, ``as_completed`` and asyncio's functions take
+    tasks and queues; ``await task`` works on any running loop.  All methods may be called from any
+    thread, also from inside tasks.
 
     **Executors.**  With ``executor=`` the tasks run there: in processes, in interpreters, on a cluster
     (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are there at a time; the scheduler
@@ -210,9 +208,8 @@ class Queue(Submits, ThreadPoolExecutor):
                 Tasks that run at the same time, or nested in each other, need one each
                 (``context.copy()``).
             timeout: Seconds that `submit` may block if the queue is full: see ``max_pending``.
-            resources: How many units of which `Resource` a task takes when it starts, all or none,
-                such as ``{disk: 2}``.  It gives them back as it ends.  A task that lacks units waits in
-                line for them, and its queue starts other tasks.
+            resources: How many units of which `Resource` a task takes from its start to its end, such as
+                ``{disk: 2}``.
             hold: Keep the units beyond the task's end, until the tasks that were submitted to
                 *release* it have ended.  A task that fails keeps none.
             release: Tasks, submitted with *hold*, that keep their units until this one has ended.  A

@@ -33,10 +33,9 @@ class Scheduler:
     which starts at the newest pending task, visits dependencies in argument order, then goes on with
     the next newest pending task not yet visited*.  This is exact at all times, over all queues.  A slot
     is never left free while its queue has a ready task.  `Queue.map` is one submission whose first item
-    counts as the newest.  `Task.promote` makes a task count as newly submitted.
-
-    With ``order="oldest"`` the ready task that was submitted first starts first; a promoted task and
-    what it needs go before all others.
+    counts as the newest.  `Task.promote` makes a task count as newly submitted.  With ``order="oldest"``
+    the ready task that was submitted first starts first; a promoted task and what it needs go before all
+    others.
 
     **Waiting inside tasks.**  While a task waits for another one, of any queue, its thread runs the
     tasks of the same queue that the awaited task needs, in order, and no others.  So recursion on one

@@ -53,11 +53,9 @@ __all__ = ["Recording", "record"]
 def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
     """Write the events of *scheduler* into the file at *path*, from now on until the recording is closed.
 
-    The end of a ``with`` block closes the recording, as its ``close()`` does.  A recording that is
-    still open at the interpreter's exit is closed then, after the last task.  The file is written
-    while tasks run: if the program is killed, only the last 0.2 s are missing.  Tasks that are
-    pending or running already are in it too, as submitted and started before.  A child that this
-    process forks writes nothing.
+    The end of a ``with`` block closes the recording, as its ``close()`` does, and the interpreter's exit
+    after the last task.  Tasks that are pending or running already are in it too, as submitted and
+    started before.  A child that this process forks writes nothing.
 
     Args:
         scheduler: Its queues, also queues made later.  Several recordings at a time may watch it.
