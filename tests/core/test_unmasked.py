@@ -6,10 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
 from typing import Any
 
 import pytest
+from engines import Manual
 from gate import DEADLINE, occupy
 from internals import blocked_on, paused_in, searches, state_of, waiters_of, watchers_of
 from threads import beside, planned, until
@@ -32,19 +32,6 @@ def handler() -> Iterator[Callable[..., Any]]:
 
 def another(*_: object) -> None:
     """Another handler, which a call of the user's sets."""
-
-
-class Given(Executor):
-    """An executor that ends calls at once, and lets the test look at each submit."""
-
-    def __init__(self, look: Callable[[], None]) -> None:
-        self.look = look
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.look()
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
@@ -105,13 +92,17 @@ def test_call_sees_the_users_handler_and_may_set_another(call: str, handler: Cal
         seen.append(signal.getsignal(signal.SIGINT))
         signal.signal(signal.SIGINT, another)
 
+    engine: Any = Manual()
+    submit = engine.submit
+    engine.submit = lambda *args: (look(), submit(*args))[1]
     with Scheduler(stopped=True) as scheduler:
-        queue = Queue(scheduler, 1, executor=None if call == "callback" else Given(look))
+        queue = Queue(scheduler, 1, executor=None if call == "callback" else engine)
         task = queue.submit(abs, -1)
         if call == "callback":
             task.add_done_callback(look)
             assert task.cancel()
         scheduler.resume()
+        engine.run_all()
     assert seen == [handler]
     assert signal.getsignal(signal.SIGINT) is another
 
@@ -134,16 +125,3 @@ def test_ctrl_c_in_a_callback_reaches_the_caller_after_the_other_callbacks() -> 
         assert task.cancelled()
         scheduler.resume()
         assert queue.submit(int).result(DEADLINE) == 0
-
-
-def test_ctrl_c_in_the_submit_of_an_executor_reaches_the_caller() -> None:
-    strikes = iter([True])
-
-    def look() -> None:
-        if next(strikes, False):
-            signal.raise_signal(signal.SIGINT)
-
-    with Queue(1, executor=Given(look)) as queue:
-        with pytest.raises(KeyboardInterrupt):
-            queue.submit(abs, -1)
-        assert queue.submit(abs, -2).result(DEADLINE) == 2
