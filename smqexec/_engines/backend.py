@@ -209,14 +209,11 @@ class ExecutorBackend(Backend):
         task: Any = worker.task
         come_before()  # loky enters its exit hook at the first call
         # A cluster would drop the call of a generator that runs, and then nothing would close the generator.
-        if receiver is not None and self.remote_values:
-            return
-        self._futures[task] = future
-        at_end = task._at_end
-        if at_end is not None and at_end.cancel_requested:  # cancelled before `cancel` could find a future
-            self.cancel(task)
-
-    # How calls end.
+        if receiver is None or not self.remote_values:
+            self._futures[task] = future
+            at_end = task._at_end
+            if at_end is not None and at_end.cancel_requested:  # before `cancel` could find *future*
+                self.cancel(task)
 
     def _end(
         self, worker: Worker, receiver: Receiver | None, future: Any, refusal: BaseException | None = None

@@ -46,8 +46,7 @@ class Engine(Executor):
     options: ClassVar[frozenset[str]] = frozenset()
     #: How many calls the engine can run at the same time; None if it does not know.
     max_workers: int | None = None
-    #: Whether values stay with the futures that `call` returns.  These are `Remote` then, and such a future
-    #: may stand for its value in another call.
+    #: Whether `call` returns `Remote`, which keep their values, and may stand for these in another call.
     remote_values: ClassVar[bool] = False
     #: How many calls more than the queue has slots the engine wants now.  Read as each call begins and ends.
     prefetch: int = 0
@@ -67,10 +66,7 @@ class Engine(Executor):
         return False
 
     def call(self, call: Call) -> Future[Any]:
-        """Run *call*, and return the future of its result.
-
-        An exception that `is_end` says that the engine gets no more calls; any other, that *call* can't run.
-        """
+        """Run *call*, and return its future.  If `is_end` of an exception, the engine gets no more calls."""
         fn: Any
         fn, args, kwargs, *_ = call
         try:

@@ -43,30 +43,27 @@ def test_prefetch_lets_more_calls_wait_at_the_executor() -> None:
         assert list(tasks) == list(range(9))
 
 
-def test_every_kind_of_argument_arrives() -> None:
-    done: Future[int] = Future()
-    done.set_result(5)
+class Named(Inline):
+    """An executor whose `submit` has named parameters, as Dask's and Parsl's."""
 
+    def submit(self, fn: Any, *args: Any, **kwargs: Any) -> Future[Any]:
+        return super().submit(fn, *args, **kwargs)
+
+
+@pytest.mark.parametrize("executor", [Inline, Named])
+def test_every_kind_of_argument_arrives(executor: Any) -> None:
     def take(*args: Any, **kwargs: Any) -> Any:
         return args, kwargs
 
-    with Queue(1, executor=Inline()) as queue:
+    done: Future[int] = Future()
+    done.set_result(5)
+    with Queue(1, executor=executor()) as queue:
         one = queue.submit(abs, -1)
         assert queue.submit(abs, one).result(DEADLINE) == 1
         assert queue.submit(take, one, 2).result(DEADLINE) == ((1, 2), {})
         assert queue.submit(take, Raw(done), settled(done)).result(DEADLINE) == ((done, done), {})
         assert queue.submit(take, fn=one, self=2).result(DEADLINE) == ((), {"fn": 1, "self": 2})
         assert queue.submit(take, a=[one]).result(DEADLINE) == ((), {"a": [1]})
-        assert queue.submit(take, a=1).result(DEADLINE) == ((), {"a": 1})
-
-
-def test_keywords_that_are_parameters_of_submit_reach_the_function() -> None:
-    class Named(Inline):
-        def submit(self, fn: Any, *args: Any, **kwargs: Any) -> Future[Any]:  # as Dask's and Parsl's
-            return super().submit(fn, *args, **kwargs)
-
-    with Queue(1, executor=Named()) as queue:
-        assert queue.submit(dict, fn=1, self=2).result(DEADLINE) == {"fn": 1, "self": 2}
 
 
 @pytest.mark.parametrize("error", [ValueError("no hash"), PicklingError("no hash")])
@@ -115,22 +112,15 @@ def test_stop_keeps_ready_tasks_from_the_executor() -> None:
 def test_cancel_cancels_a_call_that_the_executor_has_not_begun() -> None:
     with manual(1, prefetch=1) as (_, engine, queue):
         tasks = [queue.submit(abs, -n) for n in range(3)]
+        assert engine.calls[0][0].set_running_or_notify_cancel()
+        assert not tasks[0].cancel()
         assert tasks[1].cancel()
         assert tasks[1].cancelled()
         assert engine.arguments == [(0,), (-1,), (-2,)]
         assert engine.calls.pop(1)[0].cancelled()
-        engine.run(0)
-        engine.run(0)
-        assert tasks[2].result(DEADLINE) == 2
-
-
-def test_a_running_call_is_not_cancelled() -> None:
-    with manual(1) as (_, engine, queue):
-        task = queue.submit(abs, -1)
-        assert engine.calls[0][0].set_running_or_notify_cancel()
-        assert not task.cancel()
-        engine.calls.pop()[0].set_result(1)
-        assert task.result(DEADLINE) == 1
+        engine.calls.pop(0)[0].set_result(1)
+        engine.run()
+        assert [task.result(DEADLINE) for task in (tasks[0], tasks[2])] == [1, 2]
 
 
 def test_task_that_is_cancelled_inside_submit() -> None:
@@ -282,9 +272,9 @@ def test_wrong_use_is_an_error(options: Any, error: type[Exception], message: st
         Queue(1, **options)
 
 
-def test_name_and_repr() -> None:
-    assert repr(Queue(2, executor=Inline(), thread_name_prefix="gpu")) == "<Queue gpu, 2 slots: no tasks>"
-    assert re.fullmatch(r"<Queue Inline-\d+, 2 slots: no tasks>", repr(Queue(2, executor=Inline())))
+@pytest.mark.parametrize(("name", "shown"), [("gpu", "gpu"), ("", r"Inline-\d+")])
+def test_name_and_repr(name: str, shown: str) -> None:
+    assert re.fullmatch(f"<Queue {shown}, 2 slots: no tasks>", repr(Queue(2, name, executor=Inline())))
 
 
 def test_a_lost_queue_does_its_work() -> None:
@@ -298,16 +288,15 @@ def test_a_lost_queue_does_its_work() -> None:
 
 
 def test_shutdown_waits_and_leaves_the_executor_alone() -> None:
-    engine = Manual()
-    queue = Queue(1, executor=engine)
-    task = queue.submit(abs, -1)
-    closed = beside(queue.shutdown)
-    until(lambda: queue._shutdown)
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        queue.submit(abs, -2)
-    engine.run()
-    closed.result(DEADLINE)
-    assert task.result(DEADLINE) == 1
+    with manual(1) as (_, engine, queue):
+        task = queue.submit(abs, -1)
+        closed = beside(queue.shutdown)
+        until(lambda: queue._shutdown)
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            queue.submit(abs, -2)
+        engine.run()
+        closed.result(DEADLINE)
+        assert task.result(DEADLINE) == 1
 
 
 # Generator tasks.
@@ -359,16 +348,6 @@ def test_generator_that_runs_inside_submit_publishes_its_values() -> None:
         task[0].add_done_callback(lambda _: first.set())
         scheduler.resume()
         assert task.result(DEADLINE) == [1, 2]
-
-
-def test_generator_tasks_reach_the_executor_in_order() -> None:
-    with manual(1, prefetch=9, in_order=True) as (scheduler, engine, queue):
-        with scheduler.stop():
-            tasks = [queue.submit(count_to if n % 2 else abs, n) for n in range(10)]
-        assert [args[-1] for args in engine.arguments] == list(range(10))
-        ended = beside(engine.run_all)
-        assert [task.result(DEADLINE) for task in tasks[1::2]] == [list(range(n)) for n in range(1, 10, 2)]
-        ended.result(DEADLINE)
 
 
 @pytest.mark.parametrize("generator", [False, True])

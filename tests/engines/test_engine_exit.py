@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from engines import Inline, Manual
+from engines import Inline, Manual, manual
 from gate import DEADLINE
 from programs import forks, run
 from threads import until_gone, without_collector
@@ -30,10 +30,9 @@ def test_everything_submitted_runs_at_exit() -> None:
     """The exit hook of the pool refuses calls; ours comes before it."""
     outcome = run(f"""{POOL}
         here = Queue(queue.scheduler, 1)
-        parts = [queue.submit(pow, n, 2) for n in range(50)]
         film = queue.submit(remote_calls.numbers, 3)
         film[0].result(DEADLINE)  # CPython 3.12.1 starts no thread for it once the main thread has ended
-        total = queue.submit(sum, parts)
+        total = queue.submit(sum, [queue.submit(pow, n, 2) for n in range(50)])
         here.submit(lambda total, film: say(total, len(film)), total, film)
     """)
     assert outcome.lines == [f"{sum(n * n for n in range(50))} 3"]
@@ -58,16 +57,14 @@ def test_loky_that_has_not_begun_gets_no_call_at_exit(monkeypatch: pytest.Monkey
 
 
 def test_shutdown_cancels_calls_that_the_executor_has_not_begun() -> None:
-    engine = Manual()
-    queue = Queue(2, executor=engine)
-    begun, waiting, pending = (queue.submit(abs, -n) for n in range(3))
-    dependent = queue.submit(abs, waiting)
-    engine.calls[0][0].set_running_or_notify_cancel()
-    queue.shutdown(wait=False, cancel_futures=True)
-    assert [task.cancelled() for task in (begun, waiting, pending, dependent)] == [False, True, True, True]
-    engine.calls[0][0].set_result(7)
-    assert begun.result(DEADLINE) == 7
-    queue.shutdown()
+    with manual(2) as (_, engine, queue):
+        tasks = [queue.submit(abs, -n) for n in range(3)]
+        tasks.append(queue.submit(abs, tasks[1]))
+        engine.calls[0][0].set_running_or_notify_cancel()
+        queue.shutdown(wait=False, cancel_futures=True)
+        assert [task.cancelled() for task in tasks] == [False, True, True, True]
+        engine.calls[0][0].set_result(7)
+        assert tasks[0].result(DEADLINE) == 7
 
 
 def test_stopped_scheduler_cancels_at_exit() -> None:
@@ -146,9 +143,7 @@ def test_ctrl_c_interrupts_the_submit_of_the_executor() -> None:
                 signal.raise_signal(signal.SIGINT)
             return super().submit(fn, *args, **kwargs)
 
-    engine = Interrupted()
-    with Scheduler() as scheduler:
-        queue = Queue(scheduler, 1, executor=engine)
+    with manual(1, engine=Interrupted()) as (_, engine, queue):
         with pytest.raises(KeyboardInterrupt):
             queue.submit(abs, -1)
         assert (queue.counts()["failed"], engine.calls) == (1, [])
@@ -165,11 +160,12 @@ def test_ctrl_c_in_a_with_block_cancels_running_calls() -> None:
     assert all(task.cancelled() for task in tasks)
 
 
+class Value:
+    pass
+
+
 @pytest.mark.parametrize("end", ["result", "failure", "refusal"])
 def test_nothing_keeps_arguments_and_results(end: str) -> None:
-    class Value:
-        pass
-
     class Refusing(Manual):
         def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             if fn is abs or end != "refusal":
@@ -177,9 +173,7 @@ def test_nothing_keeps_arguments_and_results(end: str) -> None:
             del fn, args, kwargs
             raise OSError("no room")
 
-    with without_collector(), Scheduler() as scheduler:
-        engine = Refusing()
-        queue = Queue(scheduler, 1, executor=engine)
+    with without_collector(), manual(1, engine=Refusing()) as (_, engine, queue):
         queue.submit(abs, -1)
         value = Value()
         task = queue.submit(lambda _: Value(), value)
@@ -198,29 +192,25 @@ def test_nothing_keeps_arguments_and_results(end: str) -> None:
 
 
 def test_nothing_keeps_a_result_while_the_next_call_runs_inside_submit() -> None:
-    class Value:
-        pass
+    made: list[Any] = []
 
     def make() -> Value:
         value = Value()
         made.append(weakref.ref(value))
         return value
 
-    made: list[Any] = []
-    with without_collector(), Scheduler("oldest", stopped=True) as scheduler:
-        queue = Queue(scheduler, 1, executor=Inline())
-        queue.submit(make)
-        alive = queue.submit(lambda: made[0]())
-        scheduler.resume()
+    with without_collector(), Queue(1, executor=Inline()) as queue:
+        with queue.scheduler.stop():
+            queue.submit(make)
+            alive = queue.submit(lambda: made[0]())
         assert alive.result(DEADLINE) is None
 
 
 def test_nothing_keeps_a_lost_queue_its_scheduler_and_its_executor() -> None:
     engine = Manual()
     queue = Queue(1, executor=engine)
-    task = queue.submit(abs, -1)
+    queue.submit(abs, -1)
     engine.run()
-    assert task.result(DEADLINE) == 1
     gone = [weakref.ref(queue), weakref.ref(queue.scheduler), weakref.ref(engine)]
     del queue, engine
     gc.collect()

@@ -7,7 +7,7 @@ import signal
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Pipe
 from pickle import PicklingError
@@ -22,15 +22,18 @@ from generating import END, Fed, count
 from internals import core_of, receivers, stream_of
 from threads import beside, until_gone, without_collector
 
-from smqexec import Queue, Scheduler, number_of_results
+from smqexec import Queue, number_of_results
 
 
 class Pool(ThreadPoolExecutor):
-    """A pool whose calls get another address of the receiver, *changed*, and are made *times* times."""
+    """A pool whose calls get another address of the receiver, *changed*, and are made *times* times.
 
-    def __init__(self, times: int = 1, **changed: Any) -> None:
+    A call that has failed is made again *retries* times.
+    """
+
+    def __init__(self, times: int = 1, retries: int = 0, **changed: Any) -> None:
         super().__init__(1)
-        self.times = times
+        self.times, self.retries = times, retries
         self.changed = changed
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -39,9 +42,10 @@ class Pool(ThreadPoolExecutor):
             address = pickle.loads(pickle.dumps(address))._replace(**self.changed)
 
         def call() -> Any:
-            for _ in range(self.times):
-                outcome = fn(address, *rest, **kwargs)
-            return outcome
+            for _ in range(self.retries):
+                with suppress(Exception):
+                    return fn(address, *rest, **kwargs)
+            return [fn(address, *rest, **kwargs) for _ in range(self.times)][-1]
 
         return super().submit(call)
 
@@ -75,11 +79,11 @@ def test_each_value_is_computed_when_the_one_before_was_published(pool: Callable
             steps.append(n)
             yield n
 
-    with pool() as calls, Scheduler(stopped=True) as scheduler:
-        task = Queue(scheduler, executor=calls).submit(step)
-        for n in range(3):
-            task[n].add_done_callback(lambda _: seen.append(len(steps)))
-        scheduler.resume()
+    with queue_on(pool()) as queue:
+        with queue.scheduler.stop():
+            task = queue.submit(step)
+            for n in range(3):
+                task[n].add_done_callback(lambda _: seen.append(len(steps)))
         assert task.result(DEADLINE) == [0, 1, 2]
     assert seen == [1, 2, 3]
 
@@ -188,22 +192,11 @@ def test_values_within_an_interpreter_are_the_same_objects(monkeypatch: pytest.M
         assert queue.submit(Fed(made, END)).result(DEADLINE)[0] is made
 
 
-class Insisting(Pool):
-    """A pool that makes a call that has failed a second time, as an executor with retries does."""
-
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        def call(*args: Any) -> Any:
-            try:
-                return fn(*args)
-            except Exception:
-                return fn(*args)
-
-        return super().submit(call, *args, **kwargs)
-
-
-@pytest.mark.parametrize("changed", [{}, {"process": 0}], ids=["near", "far"])
-def test_executor_does_not_retry_the_call_of_a_closed_generator(changed: Any) -> None:
-    with queue_on(Insisting(**changed)) as queue:
+@near_and_far
+def test_executor_does_not_retry_the_call_of_a_closed_generator(pool: Callable[[], Pool]) -> None:
+    calls = pool()
+    calls.retries = 1
+    with queue_on(calls) as queue:
         task = queue.submit(endless_until_closed([]))
         assert task[0].result(DEADLINE) == 1
         task.cancel()
@@ -247,18 +240,15 @@ def test_ctrl_c_is_open_in_the_pause_of_a_generator_that_runs_inside_submit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     handlers: list[Any] = []
-    with Scheduler() as scheduler:
-
-        def note(*_: Any) -> None:
-            handlers.append(signal.getsignal(signal.SIGINT))
-
-        monkeypatch.setattr(type(core_of(scheduler).waiting), "pause", note)
+    with Queue(1, executor=Inline()) as queue:
+        waiting = type(core_of(queue).waiting)
+        monkeypatch.setattr(waiting, "pause", lambda *_: handlers.append(signal.getsignal(signal.SIGINT)))
 
         def frames() -> Iterator[int]:
-            with scheduler.stop():
+            with queue.scheduler.stop():
                 yield 0
 
-        assert Queue(scheduler, 1, executor=Inline()).submit(frames).result(DEADLINE) == [0]
+        assert queue.submit(frames).result(DEADLINE) == [0]
     assert handlers == [signal.getsignal(signal.SIGINT)]
 
 

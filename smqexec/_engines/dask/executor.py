@@ -56,7 +56,8 @@ class ClusterFuture(Remote):
     """A call on the cluster: done when its value is there.
 
     Only `result` fetches the value, once, and keeps it.  When the future is collected, the cluster drops the
-    value.  It can be an argument of a call on the same cluster, at any depth.  Any thread may use it.
+    value.  The future can be an argument of a call on the same cluster, at any depth.  Any thread may use it,
+    but the thread of the client's event loop can't fetch the value.
     """
 
     #: Dask's own future of the call.  Replaced by `send`.
@@ -82,9 +83,10 @@ class ClusterFuture(Remote):
 
     @override
     def cancel(self) -> bool:
-        """Ask the cluster to cancel the call; return False, as the future is cancelled soon after.
+        """Ask the cluster not to make the call; return False, as a worker may be making it.
 
-        A call that runs goes on to its end, and its value is thrown away.
+        The future is cancelled soon after, if the cluster agrees.  A call that runs goes on to its end, and
+        its value is thrown away.
         """
         if not self.done():
             self._asked = True
@@ -98,8 +100,8 @@ class ClusterFuture(Remote):
         """Return the value, which is fetched on the first request.
 
         Args:
-            timeout: Seconds to wait at most for the end of the call; None for no limit.  The value may take
-                longer on its way.
+            timeout: Seconds to wait at most for the end of the call, and not for the value on its way; None
+                for no limit.
 
         Raises:
             BrokenCluster: The value was lost with the cluster, or the client closed.
