@@ -30,8 +30,7 @@ def test_dependents_start_with_their_item() -> None:
         assert dependents[0].result(DEADLINE) == 10
         assert state(*dependents[1:], both, task) == [None] * 4
         fed.give(11, 12)
-        assert dependents[2].result(DEADLINE) == 12
-        assert both.result(DEADLINE) == 22
+        assert (dependents[2].result(DEADLINE), both.result(DEADLINE)) == (12, 22)
         assert not task.done()
         fed.give(END)
         assert task.result(DEADLINE) == [10, 11, 12]
@@ -244,19 +243,18 @@ def test_traceback_of_a_generator_shows_the_users_frames_alone() -> None:
 def test_call_that_cannot_be_made(fn: Any) -> None:
     """An iteration raises the failure, whether it began before or after that."""
     with planned(1, stopped=True) as (scheduler, queue):
-        task, asked = (queue.submit(fn, 1, 2, none=3) for _ in range(2))
-        item = asked[3]
+        tasks = [queue.submit(fn, 1, 2, none=3) for _ in range(2)]
+        item = tasks[0][3]
         scheduler.resume()
-        for each in (task, asked):
-            error = each.exception(DEADLINE)
-            assert isinstance(error, TypeError)
-            assert "argument" in str(error)
+        for task in tasks:
+            error = task.exception(DEADLINE)
+            assert isinstance(error, TypeError) and "argument" in str(error)
             for ask in (list, len):
                 with pytest.raises(TypeError) as caught:
-                    ask(each)
+                    ask(task)
                 assert caught.value is error
-            assert each[0].exception() is error
-        assert item.exception() is asked.exception()
+            assert task[0].exception() is error
+        assert item.exception() is tasks[0].exception()
 
 
 def test_generators_on_dependencies_that_give_nothing() -> None:

@@ -54,20 +54,16 @@ def test_order_is_that_of_the_scheduler(order: str, expected: list[Any]) -> None
         done.append("outer")
 
     done: list[Any] = []
-    with Scheduler(order=order, stopped=True) as scheduler:
+    with Scheduler(order=order) as scheduler:
         queue, line = Queue(scheduler, inline=True), Queue(scheduler, inline=True, in_order=True)
-        tasks = [queue.submit(done.append, number) for number in range(3)]
-        assert not any(task.done() for task in tasks)
-        scheduler.resume()
-        assert all(task.done() for task in tasks) and done == expected
-        scheduler.stop()
-        for number in range(3, 6):
-            line.submit(done.append, number)
-        scheduler.resume()
+        for each, first in ((queue, 0), (line, 3)):
+            with scheduler.stop():
+                tasks = [each.submit(done.append, first + number) for number in range(3)]
+                assert not any(task.done() for task in tasks)
+            assert all(task.done() for task in tasks)
         assert done == [*expected, 3, 4, 5]
-        done.clear()
         queue.submit(outer)
-    assert done == ["outer", "other", "inner"]
+    assert done[6:] == ["outer", "other", "inner"]
 
 
 def test_at_the_bottom_of_a_recursion() -> None:
@@ -283,30 +279,20 @@ def test_room_options_and_slots() -> None:
         Queue(0, inline=True)
 
 
-@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs raise_signal")
-def test_ctrl_c_interrupts_the_initializer() -> None:
-    queue = Queue(inline=True, initializer=signal.raise_signal, initargs=(signal.SIGINT,))
-    assert isinstance(queue.submit(int).exception(), BrokenExecutor)
-    assert queue._broken == "the initializer failed: KeyboardInterrupt()"
-
-
-@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs raise_signal")
 def test_ctrl_c_fails_the_task_that_runs_and_no_other() -> None:
+    def frames() -> Iterator[int]:
+        yield 1
+        signal.raise_signal(signal.SIGINT)
+
+    def announced() -> int:
+        signal.raise_signal(signal.SIGINT)
+        went_on.append(True)
+        return 2
+
+    went_on: list[bool] = []
     with Queue(inline=True) as queue:
-        struck = queue.submit(signal.raise_signal, signal.SIGINT)
-        assert isinstance(struck.exception(), KeyboardInterrupt)
+        assert isinstance(queue.submit(signal.raise_signal, signal.SIGINT).exception(), KeyboardInterrupt)
         assert queue.submit(abs, -1).result() == 1
-
-        def frames() -> Iterator[int]:
-            yield 1
-            signal.raise_signal(signal.SIGINT)
-
-        def announced() -> int:
-            signal.raise_signal(signal.SIGINT)
-            went_on.append(True)
-            return 2
-
-        went_on: list[bool] = []
         assert isinstance(queue.submit(frames).exception(), KeyboardInterrupt)
         smqexec.number_of_results(announced)(frames)
         assert isinstance(queue.submit(frames).exception(), KeyboardInterrupt)
@@ -336,7 +322,6 @@ def test_ctrl_c_between_two_tasks_strikes_the_next() -> None:
 def test_generator_that_is_due_in_another_thread_runs_nested() -> None:
     """That thread may be busy for long: it serves the queue only as its task ends or waits."""
     gate, over = Gate(), threading.Event()
-    made: list[Any] = []
 
     def first_value() -> Any:
         gate.enter()
@@ -345,14 +330,12 @@ def test_generator_that_is_due_in_another_thread_runs_nested() -> None:
         finally:
             over.set()
 
-    def values() -> Iterator[int]:
-        yield 1
-
     def submit_and_wait() -> bool:
-        made.append(queue.submit(values))
+        made.append(queue.submit(lambda: (yield 1)))
         gate.open()
         return over.wait(DEADLINE)
 
+    made: list[Any] = []
     with Queue(3, inline=True) as queue:
         waiting = beside(queue.submit, first_value)
         gate.wait_entered()
@@ -388,6 +371,10 @@ def test_initializer(caplog: pytest.LogCaptureFixture) -> None:
     for initializer in (5, 0, ""):
         with pytest.raises(TypeError, match="initializer must be a callable"):
             Queue(inline=True, initializer=initializer)  # type: ignore[call-overload]
+    struck = Queue(inline=True, initializer=signal.raise_signal, initargs=(signal.SIGINT,))
+    assert isinstance(struck.submit(int).exception(), BrokenExecutor)
+    assert struck._broken == "the initializer failed: KeyboardInterrupt()"
+    caplog.clear()
     queue = Queue(inline=True, initializer=os.remove, initargs=("/nowhere/at/all",))
     with pytest.raises(RuntimeError, match="initializer failed"):
         queue.submit(abs, 1).result(DEADLINE)

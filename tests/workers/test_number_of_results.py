@@ -222,8 +222,7 @@ def test_length_asked_for_in_a_task_runs_the_generator_task_nested() -> None:
 
         def pair(_: object) -> Iterator[int]:
             threads.append(threading.get_ident())
-            yield 1
-            yield 2
+            yield from (1, 2)
 
         def program() -> Any:
             threads.append(threading.get_ident())
