@@ -22,7 +22,7 @@ from ._limits.checks import check_flags, integer
 from ._limits.options import NO_OPTIONS, read
 from ._scheduler import Scheduler
 from ._submitting import Submits, Submitter
-from ._workers.pools import check_width, in_threads, without_threads
+from ._workers.pools import check_width, in_process
 
 
 class Queue(Submits, ThreadPoolExecutor):
@@ -145,8 +145,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
         core = scheduler._core
         if executor is None:
-            make = without_threads if inline else in_threads
-            state = make(core, max_workers, thread_name_prefix, initializer, initargs)
+            state = in_process(core, inline, max_workers, thread_name_prefix, initializer, initargs)
         else:
             state = on_executor(core, max_workers, thread_name_prefix, executor, prefetch)
             if isinstance(executor, Engine):

@@ -37,22 +37,19 @@ from .loop import work
 _inlines = count()  # numbers in the names of inline queues; `next` is atomic
 
 
-def in_threads(
-    scheduler: State, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
+def in_process(
+    scheduler: State, inline: bool, max_workers: int | None, prefix: str, initializer: Any, initargs: Any
 ) -> QueueState:
-    pool = ThreadPool(max_workers, prefix, initializer, initargs)
+    """Return the state of a new queue whose tasks run in threads of its own, or *inline*."""
+    if inline and max_workers is None:
+        max_workers = 1
+    pool = ThreadPool(max_workers, prefix, initializer, initargs)  # checks them, and starts no thread yet
+    if inline:
+        without = InlinePool(None if initializer is None else partial(initializer, *initargs))
+        return QueueState(scheduler, without, pool._max_workers, prefix or f"inline-{next(_inlines)}")
     queue = QueueState(scheduler, pool, pool._max_workers, str(pool._thread_name_prefix))
     pool.queue = ref(queue)
     return queue
-
-
-def without_threads(
-    scheduler: State, max_workers: int | None, prefix: str, initializer: Any, initargs: tuple[Any, ...]
-) -> QueueState:
-    limit = 1 if max_workers is None else max_workers
-    ThreadPoolExecutor(limit, prefix, initializer, initargs)  # checks the arguments, and starts no thread
-    pool = InlinePool(None if initializer is None else partial(initializer, *initargs))
-    return QueueState(scheduler, pool, limit, prefix or f"inline-{next(_inlines)}")
 
 
 def check_width(number: int) -> None:
@@ -64,7 +61,7 @@ def check_width(number: int) -> None:
 class ThreadPool(Backend, ThreadPoolExecutor):
     """The `ThreadPoolExecutor` of a queue: it provides threads, their names, initializer and end."""
 
-    # The state of its queue; set once, by `in_threads`.  Weak: no cycle may delay its collection.
+    # The state of its queue; set once, by `in_process`.  Weak: no cycle may delay its collection.
     queue: ref[QueueState]
     _idle_semaphore: Any  # of the base class, whose stubs leave it out: counts threads without a call
 
