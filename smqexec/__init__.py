@@ -52,7 +52,7 @@ from ._limits.resources import Resource
 from ._observe.events import Event, Observation
 from ._observe.graph import Graph
 from ._observe.progress import progress
-from ._planner import DependencyPlanner
+from ._planner.planner import DependencyPlanner
 from ._queue import Queue
 from ._scheduler import Scheduler
 

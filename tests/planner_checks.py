@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Any
 
-from smqexec._planner import (
+from smqexec._planner.line import BOTTOM, GAP, HELD_BACK, Line, Search, Shelf
+from smqexec._planner.newest import NewestFirst
+from smqexec._planner.nodes import (
     DONE,
+    LATE,
     READY,
     RUNNING,
     WAITING,
-    DependencyPlanner,
     Node,
     PlannedQueue,
     dependencies_of,
     dependents_of,
 )
-from smqexec._planner.line import BOTTOM, GAP, HELD_BACK, Line, Search, Shelf
-from smqexec._planner.newest import NewestFirst
-from smqexec._planner.nodes import LATE
+from smqexec._planner.planner import DependencyPlanner
 from smqexec._planner.searches import is_searched
 
 

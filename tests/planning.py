@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from sys import maxsize
 from typing import Any
 
-from smqexec import _planner
-from smqexec._planner import DONE, NEW, Group, Node, PlannedQueue, as_few
+from smqexec._planner.nodes import DONE, NEW, Group, Node, PlannedQueue, as_few
+from smqexec._planner.planner import DependencyPlanner
 
 # What `take` returns here if its limit is used up while a node is ready.
 SEARCHING: Any = object()
@@ -41,7 +41,7 @@ class TolerantHeld(Tolerant, Held):
     __slots__ = ()
 
 
-class Planner(_planner.DependencyPlanner):
+class Planner(DependencyPlanner):
     """A planner whose owner ends all nodes at once, and gives dependencies that may be done."""
 
     def __init__(self, order: str = "newest") -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from weakref import ref
 
 from .._futures.task import Task
-from .._planner import Node, PlannedQueue
+from .._planner.nodes import Node, PlannedQueue
 from .upward import Limit, Search
 
 # Messages of `QueueState.refusal`, word for word those of the standard library.

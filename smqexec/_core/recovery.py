@@ -21,7 +21,8 @@ from .._calls.interrupts import LOGGER, uninterrupted
 from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.task import Task
-from .._planner import NEW, RUNNING, WAITING, DependencyPlanner
+from .._planner.nodes import NEW, RUNNING, WAITING
+from .._planner.planner import DependencyPlanner
 from .exclusive import Forked, breakdown_on_error
 from .queue_state import QueueState, Worker
 from .state import Ended, State

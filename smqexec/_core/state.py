@@ -22,7 +22,8 @@ from .._futures.at_end import AtEnd
 from .._futures.future import FAILED, Failure, PlannedFuture
 from .._futures.names import counted
 from .._futures.task import Task
-from .._planner import READY, DependencyPlanner, Node
+from .._planner.nodes import READY, Node
+from .._planner.planner import DependencyPlanner
 from .exclusive import Exclusive, ForkedLock
 from .queue_state import EXITING, SEARCH_LIMIT, STATES, QueueState, Worker
 from .upward import Allocates, Ends, EventSink

@@ -20,7 +20,7 @@ from .._futures.at_end import Foreign, Settled
 from .._futures.future import PlannedFuture, new
 from .._futures.items import Item
 from .._futures.task import Task
-from .._planner import DONE, NEW, NONE, Group, as_few
+from .._planner.nodes import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
 from .queue_state import Barrier, QueueState, Worker
 from .recovery import OVER, UNDONE, withdraw

@@ -20,7 +20,7 @@ from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture
 from .._futures.items import Item
 from .._futures.task import Task
-from .._planner import DONE, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
+from .._planner.nodes import DONE, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
 from .exclusive import Section
 from .queue_state import Barrier, QueueState, Worker
 from .state import Ended, State

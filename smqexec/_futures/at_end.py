@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from .._planner import Node
+from .._planner.nodes import Node
 from .owner import Owner
 
 

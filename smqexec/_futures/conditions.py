@@ -17,7 +17,7 @@ from threading import Event, RLock, local
 from typing import Any
 from weakref import ref
 
-from .._planner import DONE
+from .._planner.nodes import DONE
 from .deadlines import bounded
 
 

@@ -25,7 +25,7 @@ from typing_extensions import override
 
 from .._calls.frames import traceback_of
 from .._calls.interrupts import keep, unmasked
-from .._planner import DONE, DROPPED, NONE, RUNNING, Node
+from .._planner.nodes import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
 from .conditions import HELD, Condition
 from .deadlines import deadline, left

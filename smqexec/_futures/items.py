@@ -10,7 +10,7 @@ from __future__ import annotations
 from reprlib import repr as short
 from typing import Any, TypeVar
 
-from .._planner import NONE, WAITING
+from .._planner.nodes import NONE, WAITING
 from .future import PlannedFuture, new
 from .names import counted
 from .owner import Home

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from .._calls.callables import name_of
-from .._planner import STRIDE
+from .._planner.nodes import STRIDE
 
 _BEGINNING = "raised by task "  # of a note
 

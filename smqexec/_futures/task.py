@@ -19,7 +19,7 @@ from typing import Any, TypeVar, overload
 from .._calls.arguments import register_futures
 from .._calls.callables import announcement, generates, name_of
 from .._calls.frames import strip_ours
-from .._planner import DONE, Node
+from .._planner.nodes import DONE, Node
 from .future import FAILED, Failure, PlannedFuture
 from .items import LENGTH, Item, Stream
 from .names import known_as

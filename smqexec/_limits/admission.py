@@ -28,7 +28,7 @@ from .._futures.future import new
 from .._futures.names import counted
 from .._futures.remote_value import keeping
 from .._futures.task import Task
-from .._planner import Group
+from .._planner.nodes import Group
 from .options import NO_OPTIONS, Options
 from .resources import Allocation
 

@@ -23,7 +23,7 @@ from .._core.queue_state import QueueState, searches
 from .._core.state import State
 from .._futures.names import known_as
 from .._futures.task import Task
-from .._planner import DONE, Node
+from .._planner.nodes import DONE, Node
 from .checks import integer
 
 _binding = threading.Lock()  # guards `Resource._scheduler`, and no other lock is taken meanwhile

@@ -14,7 +14,7 @@ from .._core.state import State
 from .._futures.at_end import Foreign, Settled
 from .._futures.items import Item
 from .._futures.names import counted, label_of
-from .._planner import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
+from .._planner.nodes import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
 from .text import columns, printable, shown
 
 # Most boxes that are drawn, and most rows of the table.

@@ -22,7 +22,7 @@ from .._futures.items import LENGTH, Item
 from .._futures.names import counted, known_as
 from .._futures.task import Task
 from .._limits.resources import Allocation, Resource
-from .._planner import DONE, READY, RUNNING, dependencies_of, dependents_of
+from .._planner.nodes import DONE, READY, RUNNING, dependencies_of, dependents_of
 from .._workers.waiting import ConditionWait
 from .._workers.waits import Wait
 from .text import shown

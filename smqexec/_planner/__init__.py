@@ -10,15 +10,3 @@ can be replayed in a test as a list of calls.  The owner serialises all calls.  
     oldest     the order "oldest"
     nodes      the records of nodes and queues, and the links between nodes
 """
-
-from .nodes import (  # noqa: I001
-    DONE, DROPPED, NEW, NONE, READY, RUNNING, STRIDE, SWEEP_FROM, WAITING, Group, Node, PlannedQueue,
-    as_few, dependencies_of, dependents_of, linked, listed_dependencies,
-)  # fmt: skip
-from .planner import DependencyPlanner
-
-__all__ = [
-    "DONE", "DROPPED", "NEW", "NONE", "READY", "RUNNING", "STRIDE", "SWEEP_FROM",
-    "WAITING", "DependencyPlanner", "Group", "Node", "PlannedQueue", "as_few", "dependencies_of",
-    "dependents_of", "linked", "listed_dependencies",
-]  # fmt: skip

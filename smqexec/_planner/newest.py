@@ -90,17 +90,16 @@ class NewestFirst(Searches):
         self.put(node)
 
     def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None) -> Any:
-        """Start the node of *queue* that goes first; None if none is ready.
+        """Start the node of *queue* that goes first; return None if none is ready.
 
-        Also None if *limit* steps of search do not find the node: the next call continues the search.
-        *ended*, a running node of *queue*, ends first, with a value; `freed` may lack the node that starts.
+        Also None if *limit* steps of search do not find it: the next call goes on.  *ended*, a running node
+        of *queue*, ends first, with a value; `freed` may lack the node that starts.
         """
         if ended is None:
             queue.running += 1  # else one less runs, and one more
         else:
             ended._stage = DONE
-            dependents = ended._dependents
-            if dependents is not None:
+            if (dependents := ended._dependents) is not None:
                 ended._dependents = None
                 if type(dependents) is list:
                     settle(self, dependents)
@@ -108,42 +107,41 @@ class NewestFirst(Searches):
                     return node
         line, todo = queue.line, self.todo
         while True:
-            # The first of both lines, if no late thing has a higher number: see ``line``.
-            things = line.things
-            first = things[-1]
-            if todo.things[-1]._number > first._number:
-                things = todo.things
-                first = things[-1]
-            if not line.late_top < first._number > todo.late_top:
-                first = GAP  # as if a gap was on top: the lines are to be tidied
-            if first._stage == READY and first._queue is queue:
-                node = first
-                del things[-1]
-                break
-            if type(first) is Shelf:
-                node = first.pop()
-                break
+            first, top = line.things[-1], todo.things[-1]
+            number = top._number
+            if number <= first._number:
+                if line.late_top < first._number > todo.late_top:
+                    if first._stage == READY:
+                        node = first
+                        del line.things[-1]
+                        break
+                    if type(first) is Shelf:
+                        node = first.pop()
+                        break
+            elif line.late_top < number > todo.late_top:
+                if top._stage == READY and top._queue is queue:
+                    node = top
+                    del todo.things[-1]
+                    break
+                if queue.ready and limit > 0 and top is not GAP:
+                    steps = self.steps
+                    go_on = self._advance if type(top) is Search else self.begin
+                    if (node := go_on(top, queue, limit)) is not None:
+                        break
+                    limit -= self.steps - steps
+                    continue
             if not queue.ready or limit <= 0:
                 queue.running -= 1
                 return None
-            if first is not GAP:
-                steps = self.steps
-                if type(first) is Search:
-                    node = self._advance(first, queue, limit)
-                else:
-                    node = self.begin(first, queue, limit)
-                if node is not None:
-                    break
-                limit -= self.steps - steps
-            elif queue.held_back:
+            # A gap is on top, or a late thing has a higher number: see ``line``.
+            if queue.held_back:
                 node = next(iter(queue.held_back))
                 del queue.held_back[node]
                 break
-            else:
-                line.tidy()
-                todo.tidy()
+            line.tidy()
+            todo.tidy()
         node._search = None
-        # `PlannedQueue.start`, written out, but `running` was counted above.
+        # `DependencyPlanner.start`, written out, but `running` was counted above.
         node._stage = RUNNING
         queue.ready -= 1
         needs = node._dependencies

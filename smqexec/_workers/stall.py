@@ -21,7 +21,7 @@ from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
-from .._planner import dependents_of
+from .._planner.nodes import dependents_of
 from .waits import Wait, scheduler_of
 
 # Stands for the unknown source of other executors' futures, in place of a scheduler.

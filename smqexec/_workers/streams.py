@@ -25,7 +25,7 @@ from .._core.state import State
 from .._futures.future import FAILED, Failure
 from .._futures.items import LENGTH, Item, Stream
 from .._futures.task import Task
-from .._planner import DONE, WAITING
+from .._planner.nodes import DONE, WAITING
 
 
 class Streams:

@@ -29,7 +29,7 @@ from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._limits.resources import Allocation
-from .._planner import DONE, NONE, READY, RUNNING, Node, listed_dependencies
+from .._planner.nodes import DONE, NONE, READY, RUNNING, Node, listed_dependencies
 
 #: Nodes to visit, and the scheduler of them all, as a relay does not know its own; None: each knows its own.
 Frame: TypeAlias = tuple[Iterator[Any], Any]

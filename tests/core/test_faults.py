@@ -44,9 +44,9 @@ from smqexec import (
     settled,
 )
 from smqexec._calls.interrupts import make_room
-from smqexec._planner import DependencyPlanner
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.oldest import OldestFirst
+from smqexec._planner.planner import DependencyPlanner
 
 
 def interrupt(*_: object) -> Any:

@@ -28,7 +28,7 @@ from smqexec._futures.at_end import AtEnd
 from smqexec._futures.future import PlannedFuture
 from smqexec._futures.items import Stream
 from smqexec._limits.resources import Allocating, Allocation
-from smqexec._planner import DependencyPlanner
+from smqexec._planner.planner import DependencyPlanner
 from smqexec._workers.waiting import ConditionWait, Waiting
 from smqexec._workers.waits import Wait
 

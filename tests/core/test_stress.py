@@ -29,7 +29,7 @@ from threads import beside, planned, until
 
 import smqexec
 from smqexec import Queue, Raw, Scheduler, Task, checkpoint, number_of_results, settled
-from smqexec._planner import DONE
+from smqexec._planner.nodes import DONE
 
 pytestmark = pytest.mark.usefixtures("switching_often")
 

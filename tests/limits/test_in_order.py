@@ -13,7 +13,7 @@ from internals import check_order, lock_of, pending_in, searches_in, state_of
 from threads import planned, until
 
 from smqexec import Queue
-from smqexec._planner import DONE
+from smqexec._planner.nodes import DONE
 
 
 @contextmanager

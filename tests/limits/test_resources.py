@@ -20,7 +20,7 @@ from threads import beside, collected, planned, until
 
 from smqexec import Queue, Raw, Resource, settled
 from smqexec._limits.resources import Allocating
-from smqexec._planner import READY
+from smqexec._planner.nodes import READY
 
 DISK = Resource("disk", 3)  # that no task takes
 

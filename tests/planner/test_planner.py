@@ -12,15 +12,8 @@ import pytest
 from planner_checks import check, entries
 from planning import SEARCHING, Held, Named, Planner, Tolerant, withdraw
 
-from smqexec._planner import (
-    DONE,
-    RUNNING,
-    Node,
-    dependencies_of,
-    dependents_of,
-)
 from smqexec._planner.line import Line, Search, Thing
-from smqexec._planner.nodes import SWEEP_FROM
+from smqexec._planner.nodes import DONE, RUNNING, SWEEP_FROM, Node, dependencies_of, dependents_of
 
 
 class Counted(Held):

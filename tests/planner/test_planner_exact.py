@@ -15,8 +15,7 @@ from planner_checks import check, entries
 from planning import SEARCHING, Held, Named, Planner, Tolerant, TolerantHeld
 
 from smqexec._core.queue_state import Barrier
-from smqexec._planner import READY, RUNNING
-from smqexec._planner.nodes import SWEEP_FROM
+from smqexec._planner.nodes import READY, RUNNING, SWEEP_FROM
 
 ORDERS = ["newest", "oldest"]
 

@@ -14,7 +14,7 @@ from planning import Held, Named, Planner, Tolerant, withdraw
 from strikes import strike
 
 import smqexec._planner
-from smqexec._planner import DONE, NEW, READY, RUNNING, WAITING, Node, dependencies_of
+from smqexec._planner.nodes import DONE, NEW, READY, RUNNING, WAITING, Node, dependencies_of
 
 ROOM = str(Path(smqexec._planner.__file__).parent)
 

@@ -40,7 +40,7 @@ from threads import beside, planned, until, until_gone, without_collector
 
 import smqexec
 from smqexec import Queue, Scheduler, checkpoint, number_of_results, settled
-from smqexec._planner import READY, Node
+from smqexec._planner.nodes import READY, Node
 
 
 def nothing_is_left(*schedulers: Scheduler) -> bool:

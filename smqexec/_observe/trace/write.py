@@ -29,7 +29,7 @@ from ..._calls.interrupts import LOGGER, uninterrupted
 from ..._core.queue_state import QueueState
 from ..._core.state import State
 from ..._futures.names import label_of
-from ..._planner import dependencies_of
+from ..._planner.nodes import dependencies_of
 from ..events import Observation, newcomers, number_of, numbers_of
 
 INTERVAL = 0.2  # seconds between two writes: a killed program loses so much
