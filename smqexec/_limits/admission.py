@@ -144,6 +144,8 @@ class Admission:
                         refused = queue.refusal is not None
                         if not refused:
                             limit.enter(task, queue.pending, blocker)
+                            if not wait and blocker.locked():  # now: it is in no other submit's way
+                                limit.give_up(task, queue.pending)
                     if refused or blocker.acquire(False) or (wait and self._wait(queue, blocker, timeout)):
                         added = add()
                     return added

@@ -227,10 +227,12 @@ def test_scheduler_does_not_keep_the_executor_of_an_ended_queue(closed: bool, pe
         task = queue.submit(abs, need if pending else -1)
         if not pending:
             engine.run()
-        if closed:
+        gone: list[Any] = [weakref.ref(engine)]
+        if closed:  # then the queue itself keeps it neither
             queue.shutdown(wait=False)
-        gone = [weakref.ref(queue), weakref.ref(engine)]
-        del queue
+        else:
+            gone.append(weakref.ref(queue))
+            del queue
         if pending:
             need.set_result(-1)
             engine.run()
