@@ -225,11 +225,6 @@ def test_task_waits_for_one_of_a_stopped_scheduler(order: str) -> None:
 
 FORKED = "Forked: the queue was made before the fork, and its tasks are the parent's; make a new one"
 
-# They start none once the main thread has ended.
-threads_at_exit = pytest.mark.skipif(
-    (3, 12) <= sys.version_info < (3, 12, 2), reason="needs a thread at exit, which CPython 3.12.1 refuses"
-)
-
 
 @forks
 def test_child_cannot_use_an_inherited_queue() -> None:
@@ -645,28 +640,7 @@ def test_second_interruption_of_the_exit_leaves_at_once(
     assert len(asked) == 2
 
 
-# Queues with rules of their own.
-
-
-def test_submit_that_waits_for_room_at_exit_is_refused() -> None:
-    """What was submitted before still runs."""
-    outcome = run("""
-        queue = Queue(1, max_pending=1)
-        queue.submit(until, lambda: state_of(queue).refusal)  # at exit: no room before the queue is closed
-        until(lambda: queue.counts()["running"])
-        queue.submit(say, "pending")
-        thread = threading.Thread(target=lambda: say(error_of(queue.submit, say, "late")))
-        thread.start()
-        until(lambda: state_of(queue).pending_limit._waiting)
-    """)
-    assert sorted(outcome.lines) == [
-        "RuntimeError: cannot schedule new futures after interpreter shutdown",
-        "pending",
-    ]
-    assert outcome.errors == ""
-
-
-@threads_at_exit
+@pytest.mark.skipif((3, 12) <= sys.version_info < (3, 12, 2), reason="CPython 3.12.1 starts no late thread")
 def test_queue_without_threads_at_exit() -> None:
     """Tasks that another thread makes ready run; tasks that a stop holds are cancelled."""
     outcome = run("""
