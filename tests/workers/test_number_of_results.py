@@ -169,15 +169,13 @@ def test_fewer_values_than_announced() -> None:
 
 def test_more_values_than_announced() -> None:
     with planned(1, stopped=True) as (scheduler, queue):
-        fed = announced(2, ["a", "b", "c", "d"])
-        task = queue.submit(fed)
+        task = queue.submit(fed := announced(2, ["a", "b", "c", "d"]))
         items = task[0:2]
         scheduler.resume()
         error = task.exception(DEADLINE)
-        assert (type(error), str(error)) == (
-            ValueError, "the generator yielded more values than the 2 that number_of_results announced"
-        )  # fmt: skip
-        assert [item.result(DEADLINE) for item in items] == ["a", "b"]
+        assert isinstance(error, ValueError)
+        assert str(error) == "the generator yielded more values than the 2 that number_of_results announced"
+        assert state(*items) == ["a", "b"]
         assert fed.closed == 1
 
 
