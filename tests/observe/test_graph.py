@@ -10,6 +10,7 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, occupy
+from internals import pending_in
 from threads import beside, planned, until_gone
 
 from smqexec import Graph, Queue, Scheduler, settled
@@ -139,7 +140,9 @@ def test_a_map_is_one_submission_in_its_order() -> None:
         results = queue.map(analyse, [first[1], first[0]])
         queue.submit(film)
         graph = scheduler.graph()
+        names = [queue.submit(str, task).why().split()[2] for task in pending_in(scheduler)]
         del results
+    assert {"analyse#3[0],", "analyse#3[1],"} < {*names}
     assert [(node.number, node.name) for node in graph.nodes] == [
         (1, "abs"), (2, "acquire"), (3, "analyse"), (3, "analyse"), (4, "film"),
     ]  # fmt: skip
@@ -151,6 +154,7 @@ def test_promoted_task_of_the_oldest_order_has_no_number() -> None:
         for task in [queue.submit(fn) for fn in (abs, film)][1:]:
             task.promote()
         graph = scheduler.graph()
+        assert queue.submit(acquire, task).why() == "waiting: needs film (ready: the scheduler is stopped)"
     assert [(node.number, node.name) for node in graph.nodes] == [(0, "film"), (1, "abs")]
     assert '"film<br/>' in graph.mermaid()
 

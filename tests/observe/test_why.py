@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, Gate
-from internals import core_of, paused_in, pending_in, workers_of
+from internals import core_of, paused_in, workers_of
 from threads import planned, until
 
 import smqexec
@@ -142,22 +142,6 @@ def test_part_whose_value_is_being_taken(lab: Any) -> None:
     assert needing.why() == f"waiting: needs item 'key' of {Slow.__qualname__}#1"
     gate.open()
     assert needing.result(DEADLINE) == "key"
-
-
-def test_members_of_a_map(lab: Any) -> None:
-    scheduler, acquire, compute, gate = lab
-    gate.hold(acquire)
-    acquire.map(abs, range(3))
-    names = [compute.submit(str, task).why().split()[2] for task in pending_in(scheduler)[::-1]]
-    assert names == ["abs#2[0]", "abs#2[1]", "abs#2[2]"]
-
-
-def test_promoted_oldest_first_has_no_number() -> None:
-    with planned(1, order="oldest", stopped=True) as (_, queue):
-        task = queue.submit(abs, 1)
-        task.promote()
-        needing = queue.submit(abs, task)
-        assert needing.why() == "waiting: needs abs (ready: the scheduler is stopped)"
 
 
 def test_waits_while_it_runs(lab: Any) -> None:
