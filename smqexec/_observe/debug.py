@@ -48,9 +48,9 @@ class Unseen:
         self._exception = None
 
     def __del__(self) -> None:
-        # A finalizer may interrupt a thread that holds a lock of logging, or a scheduler's.
-        with suppress(RuntimeError):  # no thread can be started
-            if self._exception is not None:
+        if self._exception is not None:
+            # A finalizer may interrupt a thread that holds a lock of logging, or a scheduler's.
+            with suppress(RuntimeError):  # no thread can be started
                 start_new_thread(elsewhere, (_log, (self._exception, self._queue)))
 
 
@@ -72,4 +72,4 @@ def _at_exit() -> None:
 
 atexit.register(_at_exit)  # so before `logging`, which was imported earlier, shuts down
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
-    os.register_at_fork(after_in_child=_living.clear)  # they are the parent's
+    os.register_at_fork(after_in_child=lambda: [unseen() for unseen in members(_living)])  # the parent's
