@@ -140,6 +140,8 @@ class NewestFirst(Searches):
                 break
             line.tidy()
             todo.tidy()
+            if line.things[-1] is todo.things[-1]:  # `BOTTOM`: an exception struck as a node was listed
+                raise RuntimeError(f"{queue.ready} ready nodes are in no line")
         node._search = None
         # `DependencyPlanner.start`, written out, but `running` was counted above.
         node._stage = RUNNING

@@ -720,24 +720,17 @@ def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
 
 
 @pytest.mark.parametrize("number, options", [(1, {}), (2, {}), (2, {"inline": True})])
-@pytest.mark.parametrize(
-    "where, name, order", METHODS, ids=[f"{where.__name__}.{name}-{order}" for where, name, order in METHODS]
-)
+@pytest.mark.parametrize("struck", METHODS, ids=lambda case: f"{case[0].__name__}.{case[1]}-{case[2]}")
 def test_fault_of_ours(
-    where: type,
-    name: str,
-    order: str,
-    number: int,
-    options: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    struck: Any, number: int, options: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever raises in the planner, once or from then on: all futures end, and threads leave."""
+    where, name, order = struck
     method = getattr(where, name)
     for call, last in [(1, True), (2, True), (4, True), (1, False)]:
         calls = itertools.count(1)
 
-        def struck(*args: Any, call: int = call, last: bool = last, calls: Any = calls) -> Any:
+        def strike(*args: Any, call: int = call, last: bool = last, calls: Any = calls) -> Any:
             number = next(calls)
             if number == call or (number > call and not last):
                 raise Internal
@@ -745,7 +738,7 @@ def test_fault_of_ours(
 
         caplog.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(where, name, struck)
+            patch.setattr(where, name, strike)
             futures = beside(lambda: life(order, number, **options)).result(DEADLINE)
             assert all(future.done() for future in futures)
         for record in caplog.records:

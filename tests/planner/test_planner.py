@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from outcomes import Broken, fail
 from planner_checks import check, entries
 from planning import SEARCHING, Held, Named, Planner, Tolerant, withdraw
 
@@ -406,6 +407,18 @@ def test_dropped_nodes_are_skipped_oldest_first() -> None:
 def test_unknown_order() -> None:
     with pytest.raises(ValueError, match="order must be 'newest' or 'oldest', not 'random'"):
         Planner("random")
+
+
+def test_ready_node_that_no_line_has_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception struck as it was listed.  The next worker that takes a node does not search for ever."""
+    plan = Plan()
+    plan.put("a b:a")
+    assert plan.take() == "a"
+    with monkeypatch.context() as patch, pytest.raises(Broken):
+        patch.setattr(type(plan.planner.order), "list_ready", fail)
+        plan.planner.done(plan.nodes["a"])
+    with pytest.raises(RuntimeError, match="1 ready nodes are in no line"):
+        plan.take()
 
 
 def test_held_back_task_that_is_ready_again_is_dropped() -> None:
