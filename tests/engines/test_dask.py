@@ -120,6 +120,19 @@ def fresh(word: str) -> str:
     return f"{word}-{uuid.uuid4().hex}"
 
 
+@pytest.fixture
+def step(client: Any) -> Any:
+    """The name of a generator; with a number, lets it yield that."""
+    name = fresh("step")
+
+    def go_on(number: int | None = None) -> str:
+        if number is not None:
+            distributed.Event(f"{name}-{number}", client).set()
+        return name
+
+    return go_on
+
+
 # Values.
 
 
@@ -442,18 +455,22 @@ def test_a_cluster_without_workers_needs_max_workers(executor: DaskExecutor) -> 
         Queue(1, executor=DaskExecutor(other)).shutdown()
 
 
-def test_a_client_that_is_closed_fails_its_calls(client: Any) -> None:
-    other = distributed.Client(client.scheduler.address)
+def test_a_client_that_is_closed_fails_its_calls(client: Any, step: Any, tmp_path: Path) -> None:
+    other, path = distributed.Client(client.scheduler.address), tmp_path / "closed"
     with Queue(executor=DaskExecutor(other)) as queue:
         done = queue.submit(calls.add, 1, 2)
         assert done.exception(DEADLINE) is None
+        film = queue.submit(calls.stepping, step(0), 2, str(path))
+        assert film[0].result(DEADLINE) == 0
         with gated(client, queue.submit, 1) as running:
             pending = queue.submit(calls.add, running)
             other.close()
-            for task in (running, pending):
+            for task in (film, running, pending):
                 assert isinstance(task.exception(DEADLINE), BrokenCluster)
             with pytest.raises(BrokenCluster):
                 done.result(DEADLINE)
+    step(1)
+    until(path.exists)  # the generator was closed
 
 
 @pytest.mark.parametrize("takes", [True, False])
@@ -510,19 +527,6 @@ def test_a_scheduler_that_is_killed_fails_all_calls() -> None:
 # Generator tasks.
 
 
-@pytest.fixture
-def step(client: Any) -> Any:
-    """The name of a generator; with a number, lets it yield that."""
-    name = fresh("step")
-
-    def go_on(number: int | None = None) -> str:
-        if number is not None:
-            distributed.Event(f"{name}-{number}", client).set()
-        return name
-
-    return go_on
-
-
 def test_items_come_as_they_are_yielded(step: Any, remote: Any, local: Any) -> None:
     task = remote.submit(calls.stepping, step(), 3)
     items = task[:3]
@@ -545,13 +549,10 @@ def test_a_generator_gets_values_of_the_cluster(client: Any, remote: Any) -> Non
 
 
 def test_the_announcement_of_a_generator_is_asked_here(remote: Any) -> None:
-    counting = number_of_results(calls.identity)(calls.counting)
-    try:
-        task = remote.submit(counting, remote.submit(calls.add, 1, 1))
-        assert task.result(DEADLINE) == [0, 1]
-        assert len(task) == 2
-    finally:
-        del calls.counting.number_of_results  # type: ignore[attr-defined]
+    announced = number_of_results(calls.identity)(lambda count: iter(range(count)))
+    task = remote.submit(announced, remote.submit(calls.add, 1, 1))
+    assert task.result(DEADLINE) == [0, 1]
+    assert len(task) == 2
 
 
 def test_a_value_that_cannot_be_pickled_fails_its_generator(remote: Any) -> None:
@@ -560,8 +561,11 @@ def test_a_value_that_cannot_be_pickled_fails_its_generator(remote: Any) -> None
     assert task.exception(DEADLINE) is not None
 
 
-def test_stop_holds_a_generator_at_its_next_value(step: Any, scheduler: Scheduler, remote: Any) -> None:
-    task = remote.submit(calls.stepping, step(0), 3)
+def test_stop_and_cancel_act_at_the_next_value_of_a_generator(
+    step: Any, scheduler: Scheduler, remote: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "closed"
+    task = remote.submit(calls.stepping, step(0), 4, str(path))
     assert task[0].result(DEADLINE) == 0
     scheduler.stop()
     step(1)
@@ -570,15 +574,9 @@ def test_stop_holds_a_generator_at_its_next_value(step: Any, scheduler: Schedule
     assert task[1].result(DEADLINE) == 1
     assert not task[2].done() and task.running()
     scheduler.resume()
-    assert task.result(DEADLINE) == [0, 1, 2]
-
-
-def test_cancel_closes_a_generator_at_its_next_value(step: Any, remote: Any, tmp_path: Path) -> None:
-    path = tmp_path / "closed"
-    task = remote.submit(calls.stepping, step(0), 3, str(path))
-    assert task[0].result(DEADLINE) == 0
+    assert task[2].result(DEADLINE) == 2
     assert task.cancel() is False
-    step(1)
+    step(3)
     with pytest.raises(CancelledError):
         task.result(DEADLINE)
     assert path.read_text() == "x"
@@ -607,17 +605,6 @@ def test_a_generator_whose_worker_is_killed_does_not_begin_anew(remote: Any, tmp
     assert path.read_text() == "x"
 
 
-def test_a_closed_client_ends_a_generator(client: Any, step: Any, tmp_path: Path) -> None:
-    other, path = distributed.Client(client.scheduler.address), tmp_path / "closed"
-    with Queue(executor=DaskExecutor(other)) as queue:
-        task = queue.submit(calls.stepping, step(0), 2, str(path))
-        assert task[0].result(DEADLINE) == 0
-        other.close()
-        assert isinstance(task.exception(DEADLINE), BrokenCluster)
-    step(1)
-    until(path.exists)
-
-
 def test_a_wait_in_the_loop_of_a_client_ends_with_it(client: Any) -> None:
     other = distributed.Client(client.scheduler.address)
     begun = threading.Event()
@@ -631,24 +618,6 @@ def test_a_wait_in_the_loop_of_a_client_ends_with_it(client: Any) -> None:
     other.close()
     with pytest.raises(ConnectionError, match="the event loop of the Dask client has ended"):
         waiting.result(DEADLINE)
-
-
-# Order, and a mixed graph.
-
-
-def test_tasks_go_in_our_order(executor: DaskExecutor, scheduler: Scheduler, tmp_path: Path) -> None:
-    one = Queue(scheduler, 1, executor=executor, prefetch=0)
-    order = tmp_path / "order"
-    with scheduler.stop():
-        tasks = [one.submit(note, str(order), f"a{number}") for number in range(3)]
-        tasks += [one.submit(note, str(order), f"b{number}", tasks[number]) for number in range(3)]
-    wait(tasks, DEADLINE)
-    assert order.read_text().split() == ["a2", "b2", "a1", "b1", "a0", "b0"]
-
-
-def note(path: str, word: str, _: Any = None) -> None:
-    with open(path, "a") as file:
-        file.write(f"{word} ")
 
 
 def test_a_graph_of_threads_and_cluster(remote: Any, local: Any) -> None:
