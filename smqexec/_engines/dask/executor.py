@@ -39,9 +39,9 @@ _THERE: Any = object()
 # any value that was made from it.  Dask drops such a call with its worker; then this process sends the call
 # again, so many times in all.
 LARGE, SENDINGS = 100_000, 3
-# Seconds of work to prefetch, and the most calls.  A worker waits at least 12 ms for the next call, as Dask's
-# client sends every 10 ms.
-PREFETCHED, MOST = 0.1, 64
+# Seconds of work to prefetch, the most calls, and how many ends measure the pace.  Without prefetch a worker
+# waits 12 ms for the next call, as Dask's client sends every 10 ms, and longer on a busy machine.
+PREFETCHED, MOST, RECENT = 0.1, 64, 16
 
 
 class CallLost(RuntimeError):
@@ -204,16 +204,18 @@ class DaskExecutor(Engine):
         # The calls at the cluster.
         self._pending: set[ClusterFuture] = set()
         # When the last calls ended.
-        self._ends: deque[float] = deque(maxlen=MOST)
+        self._ends: deque[float] = deque(maxlen=RECENT)
         # For `end_of`: `shutdown` was called; the error of the cluster, once a call has found it lost.
         self._shutdown = False
         self._broken: BrokenCluster | None = None
 
     @property
     def prefetch(self) -> int:  # type: ignore[override]
-        """How many calls may wait at busy workers: as many as ended within the last 0.1 s, and one more."""
-        since = monotonic() - PREFETCHED
-        return 1 + sum(end > since for end in self._ends.copy())
+        """How many calls may wait at busy workers: one, and as many as end in a tenth of a second."""
+        ends = self._ends
+        if len(ends) < 2:
+            return 1
+        return min(1 + int(PREFETCHED * (len(ends) - 1) / max(ends[-1] - ends[0], 1e-6)), MOST)
 
     @property
     def max_workers(self) -> int:  # type: ignore[override]
