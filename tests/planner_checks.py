@@ -20,7 +20,6 @@ from smqexec._planner.nodes import (
     dependents_of,
 )
 from smqexec._planner.planner import DependencyPlanner
-from smqexec._planner.searches import is_searched
 
 
 def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
@@ -253,11 +252,8 @@ def _check_search(search: Search, owned: list[Node]) -> None:
     assert len(places) == len(owned), owned
     assert all(search.lowest <= place <= search.highest for place in places), places
     if search.intact and head is not None:
-        # What an intact search owns is, in this order, what a search from its head meets first, but for
-        # removed heads over which it has jumped: it will begin there again.
-        met = [node for node in _reach(head, is_searched) if is_searched(node)]
-        if any(index == 0 for _, index in search.later):
-            met = [node for node in met if node._search is search]
+        # What an intact search owns is, in this order, what a search from its head meets first.
+        met = [node for node in _reach(head, _searchable) if _searchable(node)]
         assert [places[place] for place in sorted(places)] == met[: len(owned)], (places, met)
     # Its ready nodes, and no others, are on its shelves.
     for queue, shelf in search.shelves.items():
@@ -273,6 +269,10 @@ def _check_search(search: Search, owned: list[Node]) -> None:
     for dependencies, index in [*search.frames, *search.later]:
         left = any(other._stage < RUNNING for other in dependencies[index:])
         assert not left or id(dependencies) in waiting or not search.intact, dependencies
+
+
+def _searchable(node: Node) -> bool:
+    return node._search is not HELD_BACK
 
 
 def _left(order: NewestFirst) -> dict[Node, int]:

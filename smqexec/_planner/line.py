@@ -1,11 +1,10 @@
-"""A line: nodes, searches and shelves by number, of which the highest goes first.
+"""A line: nodes, searches and shelves by number, of which the highest goes first; and what these are.
 
-Most things are added in the order of their numbers, so a line is a stack.  A *late* thing has a lower
-number than the top of the stack.  It is in a dict, with its number in a heap, and moves to the stack
-once no other thing has a higher number.  No two things have the same number.
-
-A thing has its index in the stack, or `LATE`, in `_place`, so a thing is removed in O(1).  A removed
-thing leaves a `GAP`, until this comes to the top or is swept: a line keeps no task, or its result, alive.
+Most things are added in the order of their numbers, so a line is a stack.  A *late* thing has a lower number
+than the top of the stack.  It is in a dict, with its number in a heap, and moves to the stack once no other
+thing has a higher number.  No two things have the same number.  A thing has its index in the stack, or
+`LATE`, in `_place`, so a thing is removed in O(1).  A removed thing leaves a `GAP`, until this comes to the
+top or is swept: a line keeps no task, or its result, alive.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
 
-from .nodes import LATE, NEW, NONE, ORIGIN, SWEEP_FROM, Node, PlannedQueue
+from .nodes import LATE, NEW, ORIGIN, SWEEP_FROM, Node, PlannedQueue
 
 MOVED_AT_ONCE = 128  # so many late things move to the stack in one call: some 50 µs
 
@@ -101,8 +100,7 @@ class Line:
             moved: list[Any] = []
             while heap and -heap[0] >= bound and len(moved) < MOVED_AT_ONCE:
                 # None: the thing was removed.  It may have come again, and is on top if -heap[0] is *bound*.
-                thing = late.pop(-heappop(heap), None)
-                if thing is not None:
+                if (thing := late.pop(-heappop(heap), None)) is not None:
                     moved.append(thing)
             for thing in reversed(moved):
                 thing._place = len(things)
@@ -149,12 +147,12 @@ class Search(Thing):
 
     __slots__ = ("frames", "head", "highest", "intact", "later", "live", "lowest", "shelves")
 
-    def __init__(self, number: float) -> None:
+    def __init__(self, number: float, live: bool = True) -> None:
         super().__init__(number)  # that of its head
         # The node where it began.  None: a newer search owns that node.
         self.head: Node | None = None
         # False: it owns nothing.  Its number still says how old it was to what it has visited: see `left`.
-        self.live = True
+        self.live = live
         # False: it lost a node or skipped one, so a new node can't become its head.
         self.intact = True
         # The lowest and highest position so far.  A node visited first has the lower position; each
@@ -172,13 +170,8 @@ class Search(Thing):
         queue = node._queue
         shelf = self.shelves[queue]
         if not shelf.nodes:
-            shelf._number = number = self._number
-            things = queue.line.things
-            if number > things[-1]._number:  # `Line.push`, written out
-                shelf._place = len(things)
-                things.append(shelf)
-            else:
-                queue.line.push(shelf)
+            shelf._number = self._number
+            queue.line.push(shelf)
         shelf.nodes[node._place] = node
         heappush(shelf.heap, node._place)
 
@@ -194,25 +187,5 @@ class Search(Thing):
             heapify(heap)
 
 
-class Past(Thing):
-    """The owner of nodes that have left a search: promoted ones, or removed heads.
-
-    As long as the search is intact, first pending dependencies lead from each removed head to the first
-    pending one of `last`, which the search owned when the heads were removed.  So no other search may
-    visit one of the heads unless the intactness ends.
-    """
-
-    __slots__ = ("last", "search")
-    live = False
-
-    def __init__(self, search: Search, last: Any = NONE) -> None:
-        super().__init__(search._number)  # how old the search was; later `JUMPED`
-        # The search that goes on without the nodes.
-        self.search = search
-        # The dependencies of the last head that is pending, or of one further on.
-        self.last = last
-
-
 # Owns all nodes that were held back, as if it was the newest search.
 HELD_BACK = Search(inf)
-HELD_BACK.intact = False

@@ -23,10 +23,10 @@ Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, 
     b is done                      c, d         c, the head, is ready: the search ends; d is newer
 
 Why that is exact.  The dependencies of a node never change, and a node that starts has none pending.  So
-nodes leave the graph at its far end, and the others keep their order, but for three events.  A newer node
-that leads to a visited one is searched: its search takes the node over from the older one, and a search
-never visits what a newer one owns.  A node is promoted: it leaves its search and goes by its new number.
-A node through which others were visited is dropped: see `Searches.left`.
+nodes leave the graph at its far end, and the others keep their order.  The order of a visited node changes by
+three events only.  A newer node that leads to it is searched: the newer search takes the node over, as a
+search never visits what a newer search owns.  It is promoted: it leaves its search and goes by its new
+number.  A node through which it was visited is dropped: see `left`.
 
 Invariant: if a live search owns a node but not a pending dependency of it, then a newer search owns that
 dependency, or something in `todo`, at least as new, leads to it.
@@ -35,8 +35,7 @@ Adoption.  A search is *intact* if it lost no node and skipped none.  If the fir
 node is the head of an intact search, a search from the new node would first do all that the intact search
 does.  So the new node becomes its head, and its other dependencies are searched last.  Thus a chain that
 grows while it runs costs one step a node.  A head can be removed again as long as its other dependencies
-were not searched.  Thus many sinks share one chain.  From a removed head, the way along first pending
-dependencies to the intact search is known, so a new search jumps over removed heads to adopt: see `Past`.
+were not searched.  Thus many sinks share one chain.
 
 Held back.  A node that was held back (`DependencyPlanner.hold_back`) goes first once it is ready again.
 """
@@ -49,7 +48,7 @@ from operator import attrgetter
 from sys import maxsize
 from typing import Any
 
-from .line import GAP, HELD_BACK, Line, Past, Search, Shelf
+from .line import GAP, HELD_BACK, Line, Search, Shelf
 from .nodes import DONE, NONE, READY, RUNNING, Node, PlannedQueue, settle
 from .searches import Searches
 
@@ -63,7 +62,7 @@ class NewestFirst(Searches):
         """List waiting *node*, which has become READY."""
         search = node._search
         if search is None or not search.live:
-            # It stays in `todo`, if it is there.  So does the field `_search`: see `left`.
+            # If it is in `todo`, it stays there.  `_search` stays: see `left`.
             if node._place is None or node._place < 0:
                 self.put(node)
         elif search.head is node:
@@ -85,7 +84,7 @@ class NewestFirst(Searches):
         self.leave(node)
         if search is not None and search.live:
             self.lose(search, node)
-            node._search = Past(search)
+            node._search = Search(search._number, live=False)
         node._number = number
         self.put(node)
 

@@ -8,8 +8,7 @@ A node is in exactly one state and moves only to the right::
 One exception: a node that has just started and lacks a resource is held back, from RUNNING to WAITING.
 A *relay* is a node without a queue.  It never starts, and goes from WAITING to DONE or DROPPED.
 
-The planner alone writes these fields, under its owner's lock.  `_stage` may be read without the
-lock; DONE and above are final.
+The planner alone writes these fields, under its owner's lock.  `_stage` may be read without the lock.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Node:
     _ended_by_owner: ClassVar[bool] = False  # a relay that `done` ends, and not the end of its dependencies
 
     _number: int  # its rank: the order of submission; set by `add`, changed by `promote`; 0: a relay
-    _stage: int  # NEW to DROPPED, as above; a subclass may have more stages above DROPPED
+    _stage: int  # NEW to DROPPED; a subclass may have more above; DONE and all above are final
     _queue: Any  # the `PlannedQueue` that starts it; None: a relay; the owner may clear it after the end
     # Its dependencies in argument order, until it starts: (), a node, or a list of nodes, perhaps with
     # repeats.  The list is then emptied in place, as a suspended search may hold the list.
@@ -93,8 +92,7 @@ class PlannedQueue:
         self.waiting = self.ready = self.running = 0
         # Its ready nodes: a `Fifo`, or a `Line` of nodes and shelves.  `add_queue` and `rebuild` set it.
         self.line: Any = None
-        # Nodes of this queue that become ready are not added to `freed`, as the owner would do nothing for
-        # them.  The owner writes this.
+        # Its nodes that become ready are not added to `freed`.  The owner writes this: it needs none then.
         self.wakes_none = False
         # Newest first: nodes that were held back and are ready again, in the order in which they became so.
         self.held_back: dict[Node, None] = {}
@@ -124,16 +122,13 @@ def listed_dependencies(node: Node) -> list[Any]:
 
 def dependents_of(node: Node) -> list[Any]:
     """Return the dependents of *node*."""
-    parts = node._parts()
-    return [*own_dependents(node), *parts] if parts else own_dependents(node)
+    return own_dependents(node) + node._parts()
 
 
 def own_dependents(node: Node) -> list[Any]:
     """Return the dependents of *node* that were added here."""
     dependents = node._dependents
-    if dependents is None:
-        return []
-    return dependents if type(dependents) is list else [dependents]
+    return dependents if type(dependents) is list else [] if dependents is None else [dependents]
 
 
 def linked(nodes: Iterable[Any]) -> list[Any]:

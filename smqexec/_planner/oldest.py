@@ -1,9 +1,9 @@
 """Oldest first: the ready node that was submitted first goes first.
 
-A node that is ready when it is added has the highest number so far: such nodes are in a deque.  A node
-that becomes ready later may have a lower number than these: such nodes are in a heap.  A node that is
-dropped, or starts before its turn, stays there as a dead entry, until it is the first entry or `Fifo.tidy`
-removes it.  Nothing is searched, and the fields `_search` and `_place` of nodes mean nothing.
+A node that is ready when it is added has the highest number so far: such nodes are in a deque.  A node that
+becomes ready later may have a lower number: such nodes are in a heap.  A node that is dropped, or starts
+before its turn, stays as a dead entry, until it is the first or `left` removes it.  Nothing is searched,
+and the fields `_search` and `_place` of nodes mean nothing.
 """
 
 from __future__ import annotations  # noqa: I001
@@ -48,12 +48,6 @@ class Fifo:
         is_in_turn = nodes and not (late and late[0][0] < nodes[0]._number)
         return nodes.popleft() if is_in_turn else heappop(late)[1]  # type: ignore[no-any-return]
 
-    def tidy(self, ready: int) -> None:
-        """Sort if half of the entries are dead, or any of a few; *ready* entries are live."""
-        length = len(self.things) + len(self.late)
-        if length > ready and (length <= SWEEP_FROM or length > 2 * ready):
-            self.sort()
-
     def sort(self) -> None:
         """Move all ready nodes to `things`, by number, and remove all dead entries."""
         self.things = deque(sorted(self.all(), key=attrgetter("_number")))
@@ -86,9 +80,11 @@ class OldestFirst:
         """Do nothing: an entry can't be removed from the middle of a deque (see `left`)."""
 
     def left(self, nodes: list[Node]) -> None:
-        for queue in dict.fromkeys(node._queue for node in nodes):
-            if queue is not None:
-                queue.line.tidy(queue.ready)
+        for queue in dict.fromkeys(node._queue for node in nodes if node._queue is not None):
+            # Remove dead entries if they are half of all, or any of a few.
+            length = len(queue.line.things) + len(queue.line.late)
+            if length > queue.ready and (length <= SWEEP_FROM or length > 2 * queue.ready):
+                queue.line.sort()
 
     def promote(self, node: Node, number: int) -> None:
         """Number *node* and all it needs before all others, in the order of a search."""
@@ -122,7 +118,7 @@ class OldestFirst:
         node = line.things.popleft() if line.things and not line.late else line.pop()
         if node._stage != READY:
             node = line.pop()
-        node._stage = RUNNING  # `DependencyPlanner.start`, written out: saves three calls
+        node._stage = RUNNING
         node._search = None
         queue.ready -= 1
         if node._dependencies is not NONE:

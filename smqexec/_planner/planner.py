@@ -1,11 +1,8 @@
 """The verbs, and the graph: which node waits for which.  The order decides which ready node starts first.
 
-A node waits while a dependency is not done.  The planner calls its order for each event of a node:
-`put` (it was added), `list_ready` (it became ready), `leave` (it is about to end), `left` (it has) and
-`promote`.
-No method checks its arguments, blocks, or calls user code.  The owner's lock serialises all calls.
-
-The order is a cache over the graph: `rebuild` makes it anew from the pending nodes.
+A node waits while a dependency is not done.  The planner calls its order for each event of a node: `put` (it
+was added), `list_ready` (it became ready), `leave` (it is about to end or start), `left` (it has), `promote`.
+The order is a cache over the graph: `rebuild` makes it anew.  No method checks its arguments.
 """
 
 from __future__ import annotations  # noqa: I001
@@ -36,7 +33,7 @@ class DependencyPlanner:
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
-        # Decides which ready node goes first.  The owner of the planner calls `take` and `start` of it.
+        # Decides which ready node goes first.  The owner of the planner calls its `take`.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
         # The number of the last submission or, newest first, promotion.
         self._number = 0
@@ -56,8 +53,7 @@ class DependencyPlanner:
     ) -> None:
         """Add new *node* as the newest sink, or as the next of *group*.
 
-        *dependencies* are None, a node, or a list in argument order, now the planner's, of nodes that are
-        not done.
+        *dependencies*: None, a node, or a list in argument order, now the planner's.  None of these is done.
         """
         node._queue = queue
         if dependencies is None:
@@ -87,23 +83,10 @@ class DependencyPlanner:
             things.append(node)
 
     def add_relay(self, node: Node, dependencies: Any = None) -> None:
-        """Add new *node*, which never starts.
-
-        It is done with its *dependencies*, unless `_ended_by_owner`; or by `done`, once they have started.
-        """
+        """Add a relay.  It ends with its *dependencies*; or by `done`, after them, if `_ended_by_owner`."""
         missing = 0 if dependencies is None else link(node, dependencies)
         node._missing = missing + 1 if node._ended_by_owner else missing or 1
         node._stage = WAITING
-
-    def hold_back(self, node: Node, relay: Node) -> None:
-        """Let *node*, which just started, wait for *relay*; then, newest first, it goes before all others."""
-        node._queue.running -= 1
-        node._queue.waiting += 1
-        node._search = HELD_BACK
-        node._stage = WAITING
-        node._missing = 1
-        node._dependencies = relay
-        relay._dependents = node
 
     def start(self, node: Node) -> None:
         """Start ready *node*, whatever would go first."""
@@ -115,11 +98,16 @@ class DependencyPlanner:
         release_dependencies(node)
         self.order.left([node])
 
-    def promote(self, node: Node) -> bool:
-        """Make pending *node* count as newly submitted; return False if it is not pending, or a relay.
+    def hold_back(self, node: Node, relay: Node) -> None:
+        """Let *node*, which just started, wait for *relay*; then, newest first, it goes before all others."""
+        node._queue.running -= 1
+        node._queue.waiting += 1
+        node._search = HELD_BACK
+        node._stage = WAITING
+        node._missing = link(node, relay)
 
-        Oldest first, *node* and all that it depends on go before all others.
-        """
+    def promote(self, node: Node) -> bool:
+        """Make pending *node* count as newly submitted; return False if it is not pending, or a relay."""
         if not WAITING <= node._stage <= READY or node._queue is None:
             return False
         self._number += STRIDE
@@ -136,7 +124,7 @@ class DependencyPlanner:
         if runs:
             node._queue.running -= 1
         else:
-            # The dependencies of a relay may still be pending.
+            # A relay.  Its dependencies may still be pending.
             needs = node._dependencies
             if type(needs) is list:
                 for other in needs:
@@ -161,21 +149,17 @@ class DependencyPlanner:
     ) -> tuple[list[Any], list[Any]]:
         """End without a value the nodes of *doomed*, one at the first call, and all that depend on them.
 
-        At most *limit* nodes end: the others are left in *doomed*, and only a further call changes
-        their stages.  `_end` of the first is called with *fate*, that of the others with *inherited*.
-        Return the nodes dropped, each before its dependents, and the nodes that became ready.  A
-        dropped node keeps its `_dependencies` for the owner to clear.
+        At most *limit* nodes end: the others are left in *doomed* for a further call.  `_end` of the first is
+        called with *fate*, that of the others with *inherited*.  Return the nodes dropped, each before its
+        dependents, and the nodes that became ready.  The owner clears the `_dependencies` of dropped nodes.
         """
         dropped: list[Node] = []
-        # Tolerant dependents, once for each dependency dropped.
-        settled: list[Node] = []
-        # Those of `dropped` that were pending.
-        pending: list[Node] = []
+        settled: list[Node] = []  # tolerant dependents, once for each dependency dropped
+        pending: list[Node] = []  # those of `dropped` that were pending
         while doomed and len(dropped) != limit:
             node = doomed.popleft()
             if node._stage > RUNNING:
-                # It depended on two dropped nodes, or has been dropped meanwhile.
-                continue
+                continue  # it depended on two dropped nodes, or has been dropped meanwhile
             if node._stage < RUNNING:
                 self.order.leave(node)
                 node._missing = -1
@@ -207,8 +191,7 @@ class DependencyPlanner:
     def rebuild(self, queues: list[Any], others: Iterable[Any]) -> None:
         """Make counts and order anew after an exception in the middle of a call.
 
-        *others* are all running nodes, relays, and nodes that are being dropped: pending nodes may
-        be found through these alone.
+        *others*: all running nodes, relays, and nodes that are being dropped, as these lead to pending ones.
         """
         found = linked([*others, *self.order.listed(queues)])
         for queue in queues:

@@ -5,28 +5,21 @@ from __future__ import annotations  # noqa: I001
 from collections import deque
 from typing import Any
 
-from .line import GAP, HELD_BACK, Line, Past, Search
+from .line import GAP, HELD_BACK, Line, Search
 from .nodes import (
     LATE, NONE, ORIGIN, READY, RUNNING, SWEEP_FROM, Node, PlannedQueue, dependencies_of, dependents_of,
     listed_dependencies,
 )  # fmt: skip
 
-# The number of removed heads over which a search has jumped, above those of all searches: if one of the
-# heads is dropped, all that was found behind it has to fall (see `Searches.left`).
-JUMPED = 1e300
-
-
-def is_searched(node: Node) -> bool:
-    """Tell whether a search that meets *node* visits it: it is pending, and was not held back."""
-    return node._stage < RUNNING and node._search is not HELD_BACK
+PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
 
 
 class Searches:
     """All searches of one planner.  `NewestFirst` adds the verbs."""
 
     def __init__(self) -> None:
-        # To be searched, by number: waiting nodes that no search has visited, and suspended searches.
-        # A node that becomes ready here stays, until a search meets it or it is the first of `todo`.
+        # Waiting nodes that no search has visited, and suspended searches.  A node that becomes ready here
+        # stays, until a search meets it or it is the first of `todo`.
         self.todo = Line()
         self.steps = 0  # how many nodes all searches have looked at so far
         # Suspended searches that have lost a node to a newer one.
@@ -53,33 +46,32 @@ class Searches:
             node._queue.line.remove(node)
 
     def begin(self, root: Any, queue: PlannedQueue, limit: int) -> Any:
-        """Begin to search at *root*, the first of `todo`: let a search adopt the node, or make a search.
-
-        Return the one dependency of *root* if it is a ready node of *queue*: it goes first, without a search.
-        """
-        if root._stage == READY:
-            # A node of another queue, which became ready in `todo`: see `list_ready`.
+        """Begin a search at *root*, the first of `todo`; or return its one dependency, if that may start."""
+        if root._stage == READY:  # a node of another queue, which became ready in `todo`
             self.steps += 1
             del self.todo.things[-1]
             self.put(root)
             return None
-        need = root._dependencies
+        path, rests, search = self._path(root, min(PATH, limit))
+        self.steps += len(path) or 1
+        if not path:
+            # All its dependencies run.  It is listed again once it is ready.
+            self.todo.remove(root)
+            root._place = None
+            return None
+        need: Any = root._dependencies
         if (
             type(need) is not list and need._stage == READY and need._queue is queue
             and need._place >= 0 and queue.line.remove(need)
         ):  # fmt: skip
-            self.steps += 1
-            del self.todo.things[-1]
             root._place = None
             return need
-        path, rests, search = self._path(root, limit)
-        self.steps += len(path)
         if search is None:
-            # All its dependencies run.  It is listed again once it is ready.
-            root._place = None
-            return None
-        if type(root._search) is Past:
-            root._search.search.intact = False
+            # The search goes on at the end of the path, with the dependency where the path ended.
+            search = Search(root._number)
+            lowest = listed_dependencies(path[-1])
+            index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
+            search.frames.append((lowest, index))
         # The path comes before all that the search has visited, in the order in which it was walked.
         search.lowest -= len(path)
         for place, node in enumerate(path, search.lowest):
@@ -103,106 +95,65 @@ class Searches:
         """Walk from *root* along first pending dependencies, as far as no other search owns them.
 
         Return at most *most* nodes, now in no line; the frames of their other dependencies; and the search
-        that is to own them: one that adopts them, or a new one.  None: all that *root* depends on runs.
+        that is to adopt them, or None.
         """
         todo, things, number = self.todo, self.todo.things, root._number
         path: list[Node] = []
         rests: list[Any] = []  # (dependencies, index of the next to visit)
-        search = jumped = None
-        node: Any = root
-        while True:
-            need: Any = node._dependencies
-            needs = need
-            if type(needs) is list:
-                index = 0
+        node = need = root
+        for _ in range(most):
+            need = node._dependencies
+            if type(need) is list:
+                needs, index = need, 0
                 for need in needs:
                     index += 1
                     if need._stage < RUNNING:
                         break
                 else:
-                    need = None
-                rests.append((needs, index))
+                    break  # all its dependencies run
+                if index < len(needs):
+                    rests.append((needs, index))
             elif need is NONE or need._stage >= RUNNING:
-                need = None
+                break
             path.append(node)
             if things[-1] is node:
                 del things[-1]
             elif node._place is not None and node._place >= 0:
                 todo.remove(node)
             # If the path ends here, `_advance` takes the next node, or skips it.
-            if need is None or need._stage == READY or len(path) == most:
+            if need._stage == READY:
                 break
             owner = need._search
-            if owner is not None:
-                former = need
-                if type(owner) is Past:
-                    former, jumped = self._jump(need)
-                    owner = former._search
-                if owner is not None and owner.live:
-                    if owner._number > number:
-                        break
-                    if owner.intact and self._uncover(owner, former):
-                        search = owner
-                        break
-                    if former is need:
-                        self.lose(owner, need)
-            if need._number > number:
+            if owner is not None and owner.live:
+                if owner._number > number:
+                    break
+                if owner.intact and self._uncover(owner, need):
+                    return path, rests, owner
+                self.lose(owner, need)
+            elif need._number > number:
                 break
             node = need
-        index = rests.pop()[1] if type(needs) is list else 1
-        if search is not None:
-            # What was jumped over is visited with the other dependencies of *node*.
-            if jumped or type(needs) is list:
-                rests.append((listed_dependencies(node), 0 if jumped else index))
-        elif need is not None or node is not root:
-            search = Search(number)
-            # The search goes on at the end of the path, with the dependency where the path ended.
-            if need is not None:
-                search.frames.append((listed_dependencies(node), index - 1))
-        return path, rests, search
-
-    def _jump(self, node: Any) -> tuple[Any, list[Any] | None]:
-        """Follow first pending dependencies from *node*, as far as these are removed heads.
-
-        Return the node behind them, and the dependencies of the last of them, or None.
-        """
-        last = None
-        while type(past := node._search) is Past and past.search.intact:
-            need = next((need for need in past.last if is_searched(need)), None)
-            if need is None:
-                break
-            self.steps += 1
-            past._number = JUMPED
-            node, last = need, past.last
-        return node, last
+        return path, rests, None
 
     def _uncover(self, search: Search, former: Node) -> bool:
-        """Make *former* the head of *search* again, and remove *search* from `todo`; return True.
-
-        Return False if a newer head can't be removed, as more than its first pending dependency was searched.
-        """
+        """Make *former* the head of *search* again; return False if more was searched from a newer head."""
         if former._place > ORIGIN:
             return False  # it never was the head
         heads: list[Node] = []
         left = len(search.later)
         head: Any = search.head
-        last: Any = None
         while head is not former:
             self.steps += 1
-            needs = [need for need in dependencies_of(head) if is_searched(need)]
+            pending = [n for n in dependencies_of(head) if n._stage < RUNNING and n._search is not HELD_BACK]
             if left and search.later[left - 1][0] is head._dependencies:
                 left -= 1  # its other dependencies were not searched
-            elif len(needs) > 1:
+            elif len(pending) > 1:
                 return False
             heads.append(head)
-            head, last = self._jump(needs[0])
-            if head._search is not search or head._place > ORIGIN:
-                return False
+            head = pending[0]
         self.todo.remove(search)
         if heads:
-            if last is None and len(heads) > 1:
-                last = listed_dependencies(heads[-1])
-            past = Past(search, last or NONE)
+            past = Search(search._number, live=False)
             for head in heads:
                 head._search = past
             while len(search.later) > left:
@@ -279,8 +230,6 @@ class Searches:
                 if 2 * todo.gaps > len(todo.things) + SWEEP_FROM:
                     todo.sweep()  # a long search leaves gaps, and may be the last change for a long time
                 return node
-            if type(owner) is Past:
-                owner.search.intact = False
             search.highest = node._place = search.highest + 1
             node._search = search
             if state == READY:
@@ -296,7 +245,7 @@ class Searches:
         return None
 
     def left(self, nodes: list[Any]) -> None:
-        """List again what may have been visited through *nodes*, which were dropped and have left."""
+        """List again what may have been visited through *nodes*, which have left."""
         visited = [node for node in nodes if node._search is not None]
         # The nodes that may have been visited through them, and that no newer search owns.
         fallen: dict[Node, None] = {}
@@ -319,7 +268,7 @@ class Searches:
                 search = other._search
                 if other._stage < RUNNING and search is not None and search._number <= node._search._number:
                     broken.append(search)
-        # ... and any that has visited nodes behind a node that it lost: it may go on behind a fallen one.
+        # ... and any that has lost a node: it may go on with what it has visited behind that.
         if fallen:
             broken += self.losers
         for search in broken:
@@ -329,8 +278,6 @@ class Searches:
             self.leave(node)  # a dissolved search may have listed it, as its head
             self.put(node)
         for node in [*fallen, *nodes]:
-            if type(node._search) is Past:
-                node._search.search.intact = False
             node._search = None  # all that was visited through *node* has fallen too
 
     def dissolve(self, search: Search) -> None:

@@ -238,18 +238,6 @@ def test_ladder_that_grows_while_it_runs_costs_a_step_a_task() -> None:
     assert plan.steps() <= 2 * 600
 
 
-def test_layers_that_grow_while_they_run_cost_some_steps_a_task() -> None:
-    """Each task needs three of the layer before; two are added for one that runs."""
-    plan, random, width = Plan(), Random(0), 20
-    for task in range(6000):
-        layer = task // width * width
-        plan.add(str(task), map(str, random.sample(range(layer - width, layer), 3)) if layer else ())
-        if task % 2 and (name := plan.take()) is not None:
-            plan.done(name)
-    plan.check()
-    assert plan.steps() <= 10 * 3000
-
-
 def test_other_dependencies_of_an_adopted_task_are_searched_last() -> None:
     r"""::
 
