@@ -678,14 +678,11 @@ def test_cycle_is_found_while_another_thread_leaves_the_waiters() -> None:
             waiters_of(first).remove(self)
             return object
 
-        def add_exception(self, _: object) -> None:
-            pass
-
     with planned(1, 1) as (_, queue, other):
         gate, first = begun(queue, lambda: second.result(DEADLINE))
+        first._waiters.append(Leaver())
         second: Any = other.submit(lambda: first.result(2 * DEADLINE))
         searched(other)
-        first._waiters.append(Leaver())
         gate.open()
         with pytest.raises(RuntimeError, match="waiting would never end"):
             first.result(DEADLINE)
