@@ -63,7 +63,7 @@ class Template:
         """Do what `materialise` does, and release all parts."""
         parts, names, containers = self.parts, self.names, self.containers
         self.parts = self.found = self.names = self.containers = ()
-        values = rebuild(parts, containers, take)
+        values = rebuild(parts, containers, take) if containers else substitute(parts, take)
         positional = len(values) - len(names)
         return tuple(values[:positional]), dict(zip(names, values[positional:], strict=True))
 

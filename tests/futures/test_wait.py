@@ -64,29 +64,12 @@ def test_wait_interrupted_at_every_line(name: str, ending: bool) -> None:
             assert set(as_completed(tasks, DEADLINE)) == set(tasks)
 
 
-def test_thread_that_has_the_condition_sees_no_end_until_it_releases_it() -> None:
-    """Other threads see it, and none waits: neither the worker nor what depends on the task."""
-    with planned(1) as (_, queue):
-        gate = Gate()
-        task = queue.submit(gate)
-        heir = queue.submit(str, task)
-        with task._condition:
-            gate.open()
-            assert heir.result(DEADLINE) == "None"
-            assert task.done()
-            assert task._state == "PENDING"
-            assert beside(lambda: task._state).result(DEADLINE) == "FINISHED"
-            assert beside(wait, [task], 0).result(DEADLINE).done == {task}
-        assert task._state == "FINISHED"
-
-
 def test_waiter_of_a_client_keeps_its_event() -> None:
     """Only those of the standard library get another: who waits for a client's event has it already."""
     event = threading.Event()
     waiter = SimpleNamespace(event=event, add_result=lambda _: event.set())
     with planned(1) as (_, queue):
-        gate = Gate()
-        task = queue.submit(gate)
+        gate, task = occupy(queue)
         task._waiters.append(waiter)
         gate.open()
         assert event.wait(DEADLINE) and waiter.event is event
@@ -96,8 +79,7 @@ def test_what_wait_has_returned_changes_no_more() -> None:
     """Not even if the thread that ends a future is about to tell our waiter, which has left."""
     telling = Gate()
     with planned(1) as (_, queue):
-        gate = Gate()
-        task = queue.submit(gate)
+        gate, task = occupy(queue)
         task._waiters.append(SimpleNamespace(add_result=lambda _: telling.enter()))  # told before ours
         waiting = beside(smqexec.wait, [task], 0.5)
         until(lambda: len(waiters_of(task)) == 2)
@@ -219,11 +201,16 @@ def test_condition_that_is_never_released_keeps_nothing() -> None:
 
 @pytest.mark.parametrize("mode", [ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION])
 def test_wait_within_a_wait_of_the_same_thread(mode: str) -> None:
-    """A signal's handler, or a finalizer, may wait for the very futures that its thread is looking at."""
+    """A signal's handler may wait for the futures that its thread is looking at: other threads see the end,
+    and none waits, neither the worker nor what depends on the task."""
     with planned(2) as (_, queue):
         gate, task = occupy(queue)
+        heir = queue.submit(str, task)
         with task._condition:
             gate.open()
+            assert heir.result(DEADLINE) == "None" and task.done()
+            assert beside(lambda: task._state).result(DEADLINE) == "FINISHED"
+            assert beside(wait, [task], 0).result(DEADLINE).done == {task}
             assert wait([task], DEADLINE, mode) == ({task}, set())
             assert list(as_completed([task], DEADLINE)) == [task]
             assert task._state == "PENDING"
@@ -252,8 +239,7 @@ def test_wait_for_tasks_items_and_futures_of_others() -> None:
 @pytest.mark.parametrize("timeout", [-1, 0, 1e300])
 def test_time_limits(timeout: float) -> None:
     with planned(1) as (_, queue):
-        gate = Gate()
-        task = queue.submit(gate)
+        gate, task = occupy(queue)
         waiting = beside(wait, [task], timeout)
         if timeout > 0:
             until(lambda: waiters_of(task))
