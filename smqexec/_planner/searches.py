@@ -54,8 +54,7 @@ class Searches:
             return None
         path, rests, search = self._path(root, min(PATH, limit))
         self.steps += len(path) or 1
-        if not path:
-            # All its dependencies run.  It is listed again once it is ready.
+        if not path:  # all its dependencies run; it is listed again once it is ready
             self.todo.remove(root)
             root._place = None
             return None
