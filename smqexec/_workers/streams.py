@@ -199,7 +199,10 @@ class Streams:
                 if freed:
                     core.wake_for(freed)
                 at_end = item._at_end
-                item._leave()
+                if at_end is None:
+                    item._home = None
+                else:
+                    item._leave()
                 starts = core.starts
                 if starts:
                     core.take_starts()

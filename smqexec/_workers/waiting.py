@@ -158,7 +158,6 @@ class Waiting:
 
 def at_work(scheduler: State, queue: QueueState | None = None) -> bool:
     """Return True if the calling thread runs a task of *scheduler*, and of *queue* if that is given."""
-    # The thread has several workers if it serves inline queues.
     found = [worker.queue for worker in CURRENT.workers if worker.tasks()]
     return any(each.scheduler is scheduler and queue in (None, each) for each in found)
 
