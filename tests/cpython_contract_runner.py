@@ -17,9 +17,10 @@ import faulthandler
 import importlib
 import os
 import sys
+import time
 import types
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ def lend() -> None:
             return lambda test: test
 
         support.requires_gil_enabled = support.skip_if_sanitizer = run_always
+    if not hasattr(support, "sleeping_retry"):  # before 3.11.5
+
+        def sleeping_retry(timeout: float, message: str | None = None) -> Iterator[None]:
+            end = time.monotonic() + timeout
+            while time.monotonic() < end:
+                yield
+                time.sleep(0.01)
+            raise AssertionError(message or f"not so within {timeout} s")
+
+        support.sleeping_retry = sleeping_retry
 
 
 def load(folder: str, executor: str) -> dict[str, type[unittest.TestCase]]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -49,6 +49,68 @@ def test_pubsub_schedules_a_callback(executor: Executor) -> None:
     called = threading.Event()
     scheduler.schedule(called.set)
     assert called.wait(DEADLINE)
+
+
+def test_temporalio_runs_activities(executor: Executor) -> None:
+    """A whole worker of temporalio; in place of a server, which it would download, a few answers by grpc."""
+    client, worker = need("temporalio.client"), need("temporalio.worker")
+    activity = need("temporalio.activity")
+    messages = need("temporalio.api.workflowservice.v1")
+    grpc = need("grpc")
+    asked = iter(range(5))
+    results: dict[bytes, bytes] = {}
+    all_done = threading.Event()
+
+    @activity.defn
+    def double(number: int) -> int:
+        assert activity.info().activity_id == str(number)
+        activity.heartbeat()
+        return 2 * number
+
+    def poll() -> Any:
+        task = messages.PollActivityTaskQueueResponse()
+        number = next(asked, None)
+        if number is None:
+            all_done.wait(DEADLINE)
+            return task
+        task.task_token, task.activity_id, task.activity_type.name = b"%d" % number, str(number), "double"
+        task.input.payloads.add(data=b"%d" % number).metadata["encoding"] = b"json/plain"
+        task.start_to_close_timeout.seconds = task.schedule_to_close_timeout.seconds = int(6 * DEADLINE)
+        return task
+
+    class Server(grpc.GenericRpcHandler):  # type: ignore[misc, name-defined]
+        def service(self, call: Any) -> Any:
+            name = call.method.rpartition("/")[2]
+            request, answer = getattr(messages, name + "Request"), getattr(messages, name + "Response")
+
+            def serve(message: Any, context: Any) -> Any:
+                if name == "PollActivityTaskQueue":
+                    return poll()
+                if name == "RespondActivityTaskCompleted":
+                    results[message.task_token] = message.result.payloads[0].data
+                    if len(results) == 5:
+                        all_done.set()
+                return answer()
+
+            return grpc.unary_unary_rpc_method_handler(serve, request.FromString, answer.SerializeToString)
+
+    async def main(port: int) -> None:
+        connected = await client.Client.connect(f"127.0.0.1:{port}")
+        async with worker.Worker(
+            connected, task_queue="queue", activities=[double],
+            activity_executor=executor, max_concurrent_activities=2,
+        ):  # fmt: skip
+            await asyncio.to_thread(all_done.wait, DEADLINE)
+
+    with ThreadPoolExecutor(8) as threads:
+        server = grpc.server(threads, handlers=[Server()])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            asyncio.run(asyncio.wait_for(main(port), 3 * DEADLINE))
+        finally:
+            assert server.stop(None).wait(DEADLINE)
+    assert results == {b"%d" % number: b"%d" % (2 * number) for number in range(5)}
 
 
 def test_grpc_serves(executor: Executor) -> None:
