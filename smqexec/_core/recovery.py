@@ -75,7 +75,6 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[
         each.leave_unbegun()
         for worker in each.workers:
             worker.wakes.put(None)
-    core.starts.clear()  # they have left
     all_ended: list[Ended] = []
     if WAITING <= task._stage < RUNNING:
         core.termination.drop(task, None, all_ended)

@@ -851,6 +851,22 @@ def test_tasks_that_are_still_to_be_dropped_are_pending(order: str, monkeypatch:
         assert not core_of(scheduler).unfinished_drops
 
 
+def test_worker_that_is_to_be_started_is_started_although_a_slice_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(termination, "SLICE", 1)
+    with planned(1, 2) as (_, queue, other):
+        gate, _ = occupy(queue)
+        first = queue.submit(abs, -1)
+        meeting = threading.Barrier(2)
+        guests = [other.submit(lambda _: meeting.wait(DEADLINE), settled(first)) for _ in range(2)]
+        heirs = [queue.submit(abs, first) for _ in range(3)]
+        assert first.cancel()
+        gate.open()
+        assert sorted(guest.result(2 * DEADLINE) for guest in guests) == [0, 1]
+        assert all(heir.cancelled() for heir in heirs)
+
+
 def test_fault_of_ours_in_a_queue_with_rules_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     with planned(stopped=True) as (scheduler,):
         queue = Queue(scheduler, 1, in_order=True, max_pending=3)

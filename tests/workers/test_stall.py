@@ -193,6 +193,18 @@ def test_task_that_waits_for_all(caplog: pytest.LogCaptureFixture) -> None:
         assert task.result(DEADLINE)
 
 
+def test_wait_asks_until_it_has_warned() -> None:
+    asked: list[float] = []
+    answers = [False, True]
+
+    def wait(seconds: float) -> bool:
+        asked.append(seconds)
+        return len(asked) == 5
+
+    assert blocking.block(wait, None, lambda: answers.pop(0))
+    assert asked == [blocking.PATIENCE] * 5 and not answers
+
+
 def test_submit_for_room(caplog: pytest.LogCaptureFixture) -> None:
     with Scheduler() as scheduler:
         queue = Queue(scheduler, 1, max_pending=1)
