@@ -89,6 +89,8 @@ class Ending:
 
     def interrupt(self, queues: Sequence[QueueState] | None = None) -> None:
         """Cancel the pending tasks of *queues*, or of all, and ask the running ones to end."""
+        if self._core.deferred(self.interrupt, queues):
+            return
         queues = self._core.queues.copy() if queues is None else queues
         self._cancel(queues)
         # After the pending tasks: so the end of a running task lets none of them begin.

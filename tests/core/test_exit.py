@@ -249,6 +249,9 @@ def test_child_cannot_use_an_inherited_queue() -> None:
             say(done.result(), held.done(), pending.cancel(), pending.promote())
             queue.scheduler.stop()
             queue.scheduler.resume()
+            try:
+                with queue: raise KeyboardInterrupt
+            except KeyboardInterrupt: say("Ctrl-C")
             outside.set_result("in the child")
             queue.shutdown(cancel_futures=True)
             say(error_of(queue.submit, int))
@@ -257,8 +260,8 @@ def test_child_cannot_use_an_inherited_queue() -> None:
         outside.set_result("in the parent")
         gate.open()
     """)
-    child, parent = outcome.lines[:14], outcome.lines[14:]
-    assert child == [*[FORKED] * 11, "0 False False False", FORKED, "0"]
+    child, parent = outcome.lines[:15], outcome.lines[15:]
+    assert child == [*[FORKED] * 11, "0 False False False", "Ctrl-C", FORKED, "0"]
     assert sorted(parent) == ["code 0", "full", "in the parent"]
     assert outcome.errors == ""
 
