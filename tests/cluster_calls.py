@@ -73,9 +73,8 @@ def failing(text: str) -> int:
     raise ValueError(text)
 
 
-def worker_and_key() -> tuple[str, str]:
-    worker = get_worker()
-    return worker.address, worker.get_current_task()
+def key() -> str:
+    return get_worker().get_current_task()
 
 
 def mark(path: str) -> int:

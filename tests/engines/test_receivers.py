@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Pipe
 from pickle import PicklingError
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import remote_calls
@@ -109,9 +109,8 @@ def test_cancel_closes_the_generator_and_raises_its_error(
     pool: Callable[[], Pool], error: Exception | None
 ) -> None:
     closed: list[str] = []
-    endless = endless_until_closed(closed, error)
     with queue_on(pool()) as queue:
-        task = queue.submit(endless)
+        task = queue.submit(endless_until_closed(closed, error))
         assert task[0].result(DEADLINE) == 1
         task.cancel()
         with pytest.raises(CancelledError if error is None else OSError):
@@ -133,18 +132,15 @@ def test_function_that_is_no_generator_function(pool: Callable[[], Pool], fn: An
         assert queue.submit(fn).result(DEADLINE) == values
 
 
-@pytest.mark.parametrize("error", [ValueError("stays here"), OSError("stays here"), EOFError("stays here")])
-def test_value_that_can_not_be_pickled(error: Exception) -> None:
+@pytest.mark.parametrize("kind", [ValueError, OSError, EOFError])
+def test_value_that_can_not_be_pickled(kind: type[Exception]) -> None:
     class Unpicklable:
         def __reduce__(self) -> Any:
             raise error
 
-    def numbers() -> Iterator[Any]:
-        yield 0
-        yield Unpicklable()
-
+    error = kind("stays here")
     with queue_on(far()) as queue:
-        task = queue.submit(numbers)
+        task = queue.submit(Fed(0, Unpicklable(), END))
         assert task.exception(DEADLINE) is error
         assert task[0].result(DEADLINE) == 0
     assert any("value 1, of type" in note for note in error.__notes__)
@@ -174,11 +170,11 @@ def test_worker_that_can_not_connect_returns_all_values() -> None:
 def test_worker_whose_connection_no_thread_can_serve_returns_all_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(**_: Any) -> Any:
+    def refuse(**_: Any) -> Any:  # keeps no connection, as a Mock does
         raise RuntimeError("can't start new thread")
 
     with queue_on(far()) as queue:
-        monkeypatch.setattr(receivers, "threading", SimpleNamespace(Thread=refuse))
+        monkeypatch.setattr(receivers, "threading", Mock(Thread=refuse))
         assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
         monkeypatch.undo()
         assert queue.submit(count, 3).result(DEADLINE) == [0, 1, 2]
@@ -255,20 +251,14 @@ def test_ctrl_c_is_open_in_the_pause_of_a_generator_that_runs_inside_submit(
 @near_and_far
 @pytest.mark.parametrize("values", [0, 1])
 def test_call_that_is_made_twice_fails(pool: Callable[[], Pool], values: int) -> None:
-    begun: list[int] = []
-
-    def once() -> Iterator[int]:
-        begun.append(1)
-        yield from range(values)
-
-    calls = pool()
+    fed, calls = Fed(*range(values), END), pool()
     calls.times = 2
     with queue_on(calls) as queue:
-        task = queue.submit(once)
+        task = queue.submit(fed)
         with pytest.raises(RuntimeError, match="can't be repeated"):
             task.result(DEADLINE)
         assert stream_of(task).values == list(range(values))
-    assert begun == [1]
+    assert fed.began == 1
 
 
 def test_values_of_a_second_worker_that_could_not_connect_fail_the_task() -> None:
@@ -288,10 +278,9 @@ def test_values_of_a_second_worker_that_could_not_connect_fail_the_task() -> Non
 
 def test_worker_whose_receiver_is_gone_closes_the_generator() -> None:
     closed: list[str] = []
-    endless = endless_until_closed(closed)
     ours, theirs = Pipe()
-    address: Any = SimpleNamespace(connect=lambda: receivers.RemoteReceiver(theirs))
-    call = beside(receivers.stream, address, endless)
+    address: Any = Mock(connect=lambda: receivers.RemoteReceiver(theirs))
+    call = beside(receivers.stream, address, endless_until_closed(closed))
     assert ours.recv() == 1
     ours.close()
     assert isinstance(call.exception(DEADLINE), EOFError | OSError)
@@ -323,17 +312,11 @@ def test_strangers_are_ignored() -> None:
         assert queue.submit(count, 2).result(DEADLINE) == [0, 1]
 
 
-def test_connections_are_accepted_again_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        errors = [OSError("too many open files"), OSError("again"), KeyboardInterrupt()]  # noqa: RUF012
-
-        def accept(self) -> Any:
-            raise self.errors.pop(0)
-
-    full = Full()
+def test_connections_are_accepted_again_after_an_error() -> None:
+    accept = Mock(side_effect=[OSError("too many open files"), OSError("again"), KeyboardInterrupt()])
     with pytest.raises(KeyboardInterrupt):
-        receivers._accept(full, b"")
-    assert not full.errors
+        receivers._accept(Mock(accept=accept), b"")
+    assert accept.call_count == 3
 
 
 def test_exception_that_can_not_be_unpickled_is_replaced() -> None:

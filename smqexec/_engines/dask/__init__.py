@@ -1,7 +1,4 @@
-"""A Dask cluster as an executor.
+"""A Dask cluster as an executor: ``executor`` holds DaskExecutor, and the futures of its calls.
 
-The modules, each after those that it imports::
-
-    transport   what goes between this process and the workers: calls, and the values of generator tasks
-    executor    DaskExecutor, and the futures of its calls
+It imports ``transport``: what goes between this process and the workers, calls and values of generator tasks.
 """

@@ -103,9 +103,8 @@ class ClusterConnection:
 
     def __init__(self, client: Client, receiver: Receiver) -> None:
         name = f"smqexec-{uuid.uuid4().hex}"
-        # Constant, as is the other field.
+        # Constant, as is the worker's end.
         self._client = client
-        #: The worker's end.
         self.address = WorkerEnd(*(in_loop(client, _open, client, f"{name}-{n}") for n in range(2)))
         in_loop(client, self.address.answers.put, BEGIN)
         receiver.on_end = self._end
