@@ -161,6 +161,7 @@ class Queue(Submits, ThreadPoolExecutor):
         core.add_queue(state)
 
     _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
+    __init__.__wrapped__ = _set_up  # type: ignore[attr-defined]  # whose arguments `help` shows
     _options = NO_OPTIONS
     #: The options of the queue's engine, beside those of all queues.
     _known: frozenset[str] = frozenset()

@@ -101,6 +101,7 @@ def test_arguments_are_those_of_thread_pool_executor() -> None:
     shared = [name for name in theirs if name != "ctxkwargs"]
     more = ["in_order", "max_pending", "context", "inline", "executor", "prefetch"]
     assert list(ours) == [*shared, "scheduler", *more]
+    assert list(inspect.signature(Queue).parameters) == list(ours)[1:]  # for ``help``
     for name in ("thread_name_prefix", "initializer", "initargs"):
         assert ours[name].default == theirs[name].default
         assert ours[name].kind == theirs[name].kind
