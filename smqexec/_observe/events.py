@@ -116,7 +116,7 @@ class Observation:
     def close(self) -> None:
         """Call the observer no more.  A call that another thread has begun goes on."""
         scheduler = self._scheduler()
-        if scheduler is not None:
+        if scheduler is not None and scheduler.observers:  # none: also in a forked child
             with scheduler.exclusive():
                 scheduler.observers = Observers(other for other in scheduler.observers if other is not self)
 

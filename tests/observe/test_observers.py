@@ -446,13 +446,14 @@ def test_child_of_a_fork_has_no_observers() -> None:
         """
         def in_the_child():
             assert not core_of(queue).observers
+            parents.close()
             fresh = Queue(1)
             fresh.scheduler.observe(lambda event: say("child", event.kind))
             fresh.submit(int).result(DEADLINE)
             fresh.shutdown()
 
         queue = Queue(1)
-        queue.scheduler.observe(lambda event: say("parent", event.kind))
+        parents = queue.scheduler.observe(lambda event: say("parent", event.kind))
         say(in_child(in_the_child))
         queue.submit(int).result(DEADLINE)
         """

@@ -20,7 +20,8 @@ from threads import planned, until, until_gone
 
 from smqexec import Queue, Scheduler, progress
 from smqexec._observe import progress as _progress
-from smqexec._observe.progress import Reading, Statistics, duration
+from smqexec._observe.progress import statistics
+from smqexec._observe.progress.statistics import Reading, Statistics, duration
 
 NEVER = 1e6  # seconds
 
@@ -36,7 +37,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    monkeypatch.setattr(_progress, "clock", clock := Clock())
+    monkeypatch.setattr(statistics, "clock", clock := Clock())
     return clock
 
 
@@ -128,7 +129,7 @@ RATES: dict[str, tuple[Any, dict[int, float]]] = {
 @pytest.mark.parametrize(("samples", "rates"), RATES.values(), ids=RATES.keys())
 def test_rate(samples: Any, rates: dict[int, float]) -> None:
     """The rates at these times, when so many tasks had ended; a negative sum: and none are left."""
-    history = _progress._History(0, {})
+    history = statistics._History(0, {})
     found = [history.rate(now, abs(ended), ended >= 0) for now, ended in samples]
     assert {n: round(found[n], 3) for n in rates} == pytest.approx(rates)
 
@@ -229,11 +230,11 @@ def test_a_file_that_fails_is_logged_once(
 
 @pytest.mark.parametrize("wrong", [None, 4, Future(), Scheduler])
 def test_wrong_arguments(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"), progress(wrong):
-        pass
-    refused = pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'")
-    with refused, progress(Scheduler(), file="run.log"):  # type: ignore[arg-type]
-        pass
+    """At the call, not only where its block begins."""
+    with pytest.raises(TypeError, match="progress shows a Scheduler or a Queue, not"):
+        progress(wrong)
+    with pytest.raises(TypeError, match=r"file must be open for writing text, not 'run\.log'"):
+        progress(Scheduler(), file="run.log")  # type: ignore[arg-type]
 
 
 def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,23 @@ def test_what_was_there_before_is_in_it(path: Path) -> None:
     assert tasks[1].dependencies == (numbers["pending"],)
 
 
+def test_what_ends_while_the_recording_begins(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+
+    def slow(task: Any) -> str:
+        gate.open()
+        until(task.done)
+        return "slow"
+
+    monkeypatch.setattr(_recorder, "label_of", slow)
+    with planned(1) as (scheduler, queue):
+        gate.hold(queue)
+        with record(scheduler, path):
+            assert scheduler.wait(DEADLINE)
+    [task] = read(path).tasks
+    assert task.start <= task.end
+
+
 def test_two_recordings_at_once(tmp_path: Path) -> None:
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     with planned(1) as (scheduler, queue), record(scheduler, one):
@@ -157,8 +174,10 @@ def test_no_thread_for_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with planned() as (scheduler,):
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", no_thread)
+            path.write_text("an earlier run")
             with pytest.raises(RuntimeError, match="can't start"):
                 record(scheduler, path)
+            assert not path.read_text(), "a program that is killed at once would show the earlier run"
         assert core_of(scheduler).observers == ()
         record(scheduler, path).close()
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..text import is_terminal, printable
+from .statistics import Statistics
 
 # Seconds between two updates of a terminal, and of a notebook, which gets each as a message.
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
@@ -28,7 +29,7 @@ _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 _taken: dict[Any, Live] = {}
 
 
-def in_notebook(statistics: Any) -> Any:
+def in_notebook(statistics: Statistics) -> Any:
     def update() -> None:
         cell.update(bars(statistics))
 
@@ -37,7 +38,7 @@ def in_notebook(statistics: Any) -> Any:
     return update, NOTEBOOK_INTERVAL, update
 
 
-def on_terminal(statistics: Any, file: Any) -> Any:
+def on_terminal(statistics: Statistics, file: Any) -> Any:
     """Show *statistics* on the terminal *file*; return None if other bars are shown there."""
     file = getattr(file, "rich_proxied_file", file)  # rich replaces the standard streams while bars are shown
     live = Live(
@@ -63,7 +64,7 @@ def on_terminal(statistics: Any, file: Any) -> Any:
     return live.refresh, INTERVAL, stop
 
 
-def bars(statistics: Any) -> Table:
+def bars(statistics: Statistics) -> Table:
     table = Table.grid(padding=(0, 1))
     # If there is no room for all columns, the name, the bar and the states are cut first.
     for kept in (False, False, True, False, True, True):

@@ -155,12 +155,13 @@ class Recording:
                 if _recordings.setdefault(self._place, self) is not self:
                     raise ValueError(f"{self.path} is being written by another recording")
                 try:
+                    open(self._place, "wb").close()  # no run of before, if this one is killed at once
                     self._thread.start()
                 except BaseException:
                     del _recordings[self._place]
                     raise
                 atexit.register(self.close)
-            add = self._encoder.add
+            add, now = self._encoder.add, perf_counter()  # before any event that is noted
             self._observations.append(Observation(scheduler, self._note, with_queue=True))
             with scheduler.exclusive():
                 tasks = scheduler.termination.pending()
@@ -170,7 +171,7 @@ class Recording:
             for task, queue, needs, worker in found:
                 add(("submit", None, number_of(task), queue, numbers_of(needs), label_of(task)))
                 if worker is not None:
-                    add(("start", perf_counter(), number_of(task), queue, (), worker))
+                    add(("start", now, number_of(task), queue, (), worker))
 
     def _note(self, fields: Any, queue: QueueState | None) -> None:
         """Note an event.  Keep no object of the user."""
