@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from .._calls.callables import announcement, length, name_of
+from .._calls.frames import strip_ours
 from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
 from .._core.queue_state import QueueState, Worker
 from .._core.state import State
@@ -116,7 +117,8 @@ class Streams:
                 at_end = task._at_end
                 if at_end is not None and at_end.cancel_requested:
                     raise CancelledError()
-        except BaseException:
+        except BaseException as error:
+            strip_ours(error)  # it may be the context of what `close` raises
             try:
                 close = getattr(iterator, "close", None)
                 if close is not None:
@@ -172,6 +174,7 @@ class Streams:
         try:
             known = task._known(None, key)
         except BaseException as error:  # such as SystemExit: by a method of the user's result
+            strip_ours(error)
             known = Item._ended(FAILED, Failure(error))
         try:
             self._end(item, known)

@@ -183,6 +183,7 @@ class Wait(Waiter):
             for search in list(searches):
                 if search.workers[:1] != workers[:1]:  # else the wait is nested in that one
                     search.extend(needing, (self.futures(), None))
+            self.scheduler.wake_condition_waiters()  # these tasks wait from now on
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         """Be active no more."""

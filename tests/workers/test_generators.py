@@ -391,6 +391,8 @@ def test_generator_that_does_not_let_itself_be_closed(end: str) -> None:
         error = task.exception(DEADLINE)
         if end == "raises":
             assert isinstance(error, Broken) and isinstance(error.__context__, GeneratorExit)
+            cancelled = error.__context__.__context__  # its traceback would keep a frame of ours
+            assert isinstance(cancelled, CancelledError) and cancelled.__traceback__ is None
         else:
             assert str(error) == "generator ignored GeneratorExit"
         assert item.exception(DEADLINE) is error and not task.cancelled()

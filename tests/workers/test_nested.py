@@ -212,6 +212,8 @@ def test_timeout_is_kept() -> None:
         assert queue.submit(program).result(DEADLINE) is None
         assert not never._waiters
         gate.open()
+        held.result(DEADLINE)
+        assert queue.submit(scheduler.wait, 0).result(DEADLINE)  # only the task that asks runs
 
 
 @pytest.mark.parametrize("schedulers", [1, 2])
