@@ -11,7 +11,7 @@ waits for must be stalled, too.  Each is read under its own lock, so the answer 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import takewhile
 from typing import Any
 
@@ -42,33 +42,39 @@ def _cycle_of(wait: Wait) -> list[Any]:
     """Return a path of needs from a future that *wait* awaits to the waiting task; [] if none.  Locked."""
     # Cost: a step for each task around the waiting one, and for each node that needs one of these.
     awaited = wait.awaited()
-    # Each found node, with the node that it needs.  None: a task of the thread, which needs the wait to end.
-    held = wait.held or []
-    needs: dict[Any, Any] = dict.fromkeys(reversed(held))
+    # Each found node, with the node that it needs.  None: the waiting task, which needs the wait to end.
+    needs: dict[Any, Any] = dict(_held_by(wait, None, ()))
     for node in (todo := list(needs)):  # the list grows during the loop
         if node in awaited:
-            # `needs` leads from the awaited node back to a task of the thread.
+            # `needs` leads from the awaited node back to the waiting task.
             path = [node]
             while (node := needs[node]) is not None:
                 path.append(node)
-            return list(dict.fromkeys([*path, held[-1]]))
-        for other in (*dependents_of(node), *_tasks_waiting_for(node, wait.scheduler, needs)):
+            return path
+        for other, need in _needing(node, wait.scheduler, needs):
             if other not in needs:
-                needs[other] = node
+                needs[other] = need
                 todo.append(other)
     return []
 
 
-def _tasks_waiting_for(node: Any, scheduler: State, known: Collection[Any]) -> list[Any]:
-    """Return the tasks, but for *known* ones, of threads that wait for *node*, which *scheduler* ends."""
+def _needing(node: Any, scheduler: State, known: Collection[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield what needs *node*, which *scheduler* ends: dependents, and tasks as `_held_by` does."""
+    yield from ((other, node) for other in dependents_of(node))
     at_end = node._at_end if isinstance(node, PlannedFuture) else None
-    waits = [] if at_end is None else at_end.waiters.copy()  # threads leave it at any time
-    # Other entries are waiters of the standard library.  A wait for any of several may end without *node*.
-    # The lock of another scheduler guards the waits of its workers.
-    strict = (each for each in waits if isinstance(each, Wait) and each.strict)
-    held = [each.held or [] for each in strict if each.scheduler is scheduler]
-    # If a task is known, so are all tasks around it.
-    return [task for each in held for task in takewhile(lambda task: task not in known, reversed(each))]
+    for wait in [] if at_end is None else at_end.waiters.copy():  # threads leave it at any time
+        # Others are waiters of the standard library.  A wait for any of several may end without *node*.  The
+        # lock of another scheduler guards the waits of its workers.
+        if isinstance(wait, Wait) and wait.strict and wait.scheduler is scheduler:
+            yield from _held_by(wait, node, known)
+
+
+def _held_by(wait: Wait, node: Any, known: Collection[Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the tasks of the thread of *wait*, which needs *node*, and what each needs; no *known* ones."""
+    held = wait.held or []
+    # The innermost waits; those around it go on after its end.  If a task is known, so are all around it.
+    for task in takewhile(lambda task: task not in known, reversed(held)):
+        yield task, node if task is held[-1] else held[-1]
 
 
 def log_if_stalled(awaited: Collection[Any]) -> bool:
