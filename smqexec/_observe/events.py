@@ -49,21 +49,15 @@ next_number = _numbers.__next__ if getattr(sys, "_is_gil_enabled", lambda: True)
 
 def number_of(task: Any) -> int:
     """Return the number of *task* in events.  It is given when it is first needed, and never changed."""
-    number: int = task._serial
-    if not number:
-        # Atomic: if another thread numbers the task too, the first number stays.
-        number = vars(task).setdefault("_serial", next_number())
+    # Atomic: if another thread numbers the task too, the first number stays.
+    number: int = task._serial or vars(task).setdefault("_serial", next_number())
     return number
 
 
 def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
     """Return the numbers of the tasks, and of the tasks of items, among *values*."""
-    numbers: dict[int, None] = {}
-    for value in values:
-        task = value._producer() if isinstance(value, PlannedFuture) else None
-        if task is not None:
-            numbers[task._serial or number_of(task)] = None
-    return tuple(numbers)
+    tasks = [value._producer() for value in values if isinstance(value, PlannedFuture)]
+    return tuple(dict.fromkeys(number_of(task) for task in tasks if task is not None))
 
 
 class Event(NamedTuple):
@@ -100,7 +94,6 @@ class Event(NamedTuple):
 class Observation:
     """One observer of a scheduler: `Scheduler.observe` returns it.  A ``with`` block closes it at its end."""
 
-    # No field changes.
     __slots__ = ("_scheduler", "callback", "with_queue")
 
     def __init__(self, scheduler: Any, callback: Callable[..., object], with_queue: bool = False) -> None:
@@ -154,7 +147,7 @@ class Observers(tuple[Observation, ...]):
     ) -> None:
         """Report an event whose effect no thread can see yet.  See `Event`."""
         time = perf_counter() if time is None else time
-        number = 0 if task is None else task._serial or number_of(task)
+        number = 0 if task is None else number_of(task)
         name = None if queue is None else queue.name
         fields = (kind, time, number, task, name, worker, dependencies, index, outcome, error)
         for each in self:

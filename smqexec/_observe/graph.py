@@ -157,8 +157,6 @@ def _needs(task: Any) -> Iterator[tuple[Any, str, str]]:
 
 
 class _Box(NamedTuple):
-    """One node as it is drawn, or several."""
-
     title: str
     detail: str  # a second line
     queue: str  # the frame around it; empty: no frame

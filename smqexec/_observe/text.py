@@ -26,12 +26,9 @@ def shown(key: object) -> str:
 def columns(rows: Iterable[Sequence[str]], align: Callable[[str, int], str] = str.ljust) -> list[str]:
     """Return a line for each row, with all columns but the first aligned by *align*."""
     rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines: list[str] = []
-    for first, *others in rows:
-        cells = [first.ljust(widths[0]), *map(align, others, widths[1:])]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    lines = ([head.ljust(first), *map(align, cells, others)] for head, *cells in rows)
+    return ["  ".join(line).rstrip() for line in lines]
 
 
 def write(text: str, file: Any) -> None:

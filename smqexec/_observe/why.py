@@ -41,7 +41,6 @@ def sentence(scheduler: State, future: PlannedFuture[Any]) -> str | None:
 
 
 def overview(scheduler: State) -> str:
-    """Return one line for each running task, and lines that say why no more run."""
     report = _Report(scheduler)
     with scheduler.exclusive():
         text = "\n".join(report.overview())
@@ -53,7 +52,6 @@ class _Report:
 
     def __init__(self, scheduler: State) -> None:
         self._scheduler = scheduler
-        # By mark: the call that returns the name.
         self._names: dict[str, Callable[[], str]] = {}
 
     def _named(self, call: Callable[[Any], str], of: Any) -> str:
@@ -63,7 +61,6 @@ class _Report:
         return mark
 
     def with_names(self, text: str) -> str:
-        """Return *text* with names in place of marks.  The lock is not held."""
         return re.sub("\0[0-9]+\0", lambda mark: self._names.get(mark[0], mark.group)(), text)
 
     def overview(self) -> Iterator[str]:
@@ -87,7 +84,6 @@ class _Report:
         yield from map(_shortage, sorted(lacking, key=lambda resource: resource.name))
 
     def cause(self, future: Any) -> str:
-        """Return why *future* has not started, or not ended."""
         if future._stage == RUNNING:
             return self._running(future)
         if future._stage == READY:
@@ -146,7 +142,6 @@ class _Report:
         return "futures of other executors" if len(ours) < len(awaited) else "tasks that have ended"
 
     def _dependents(self, nodes: Collection[Any]) -> str:
-        """Name the pending tasks that depend on any of *nodes*, if there are any."""
         pending: set[Any] = set()
         todo = [other for node in nodes for other in dependents_of(node)]
         for other in todo:  # the list grows during the loop
@@ -171,7 +166,6 @@ class _Report:
 
 
 def _slots(queue: QueueState) -> str:
-    """Return which slots of *queue*, which has a ready task, are busy."""
     if sum(bool(worker.tasks()) for worker in queue.workers) < queue.limit:
         return f"a thread of {queue.name} is on its way"
     if queue.width == 1:
@@ -197,7 +191,6 @@ def _lacking(allocation: Allocation) -> str:
 
 
 def _share(resource: Resource) -> str:
-    """Return how much of *resource* is free, and which tasks hold the rest."""
     free, holders = f"{resource.name}: {resource._free} of {resource.n} free", resource._holders
     return f"{free}, held by {_listed(_holder, holders.items())}" if holders else free
 
@@ -217,7 +210,6 @@ def _task_of(allocation: Allocation) -> str:
 
 
 def _listed(name: Callable[[Any], str], values: Collection[Any]) -> str:
-    """Name the first of *values*, and return how many more there are."""
     words = ", ".join(map(name, islice(values, NAMED)))
     return f"{words} and {len(values) - NAMED} more" if len(values) > NAMED else words
 

@@ -56,7 +56,7 @@ class Scribe:
         self.note("start", start, number, worker)
 
     def finish(self, ms: float) -> None:
-        self.lines.finish(ms / 1000)
+        self.lines.look(ms / 1000, last=True)
 
     def text(self) -> str:
         return "\n".join(self.lines.lines) + "\n"

@@ -1,7 +1,4 @@
-"""Progress: how far a scheduler is, shown while a block runs.
-
-The queues count their tasks in any case.  A thread reads the counts now and then, so tasks cost nothing more.
-"""
+"""How far a scheduler is, shown while a block runs, by a thread that reads what the queues count anyway."""
 
 from __future__ import annotations
 
@@ -19,14 +16,11 @@ from ..text import is_terminal, write
 from .statistics import Statistics
 
 INTERVAL = 10.0  # seconds between two lines
-
 # The thread rests for so many times as long as an update took: it uses a twentieth of a core at most.
 REST = 19
 
 
-class Shown(Protocol):
-    """A scheduler or a queue."""
-
+class Shown(Protocol):  # a scheduler or a queue
     def counts(self) -> dict[str, int]: ...
 
 
@@ -105,7 +99,6 @@ def _display(statistics: Statistics, file: Any) -> Any:
 
 
 def _show(ended: threading.Event, update: Any, interval: float, finish: Any) -> None:
-    """Show progress until the block has ended: the function of the thread."""
     pause = interval
     try:
         try:

@@ -22,7 +22,6 @@ from .statistics import Statistics
 INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
 
 LONGEST = 40  # columns of a bar
-
 _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 
 # The terminals that show bars.  Adding one is atomic.

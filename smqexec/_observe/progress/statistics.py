@@ -34,7 +34,6 @@ class Reading(NamedTuple):
         return {state: f"{number:,} {state}" for state, number in numbers.items() if number}
 
     def pace(self) -> str:
-        """Return how many tasks end in a second; in a minute or an hour, if they are few."""
         for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
             number = self.rate * seconds
             if number >= 1:
@@ -42,7 +41,6 @@ class Reading(NamedTuple):
         return ""
 
     def remaining(self) -> str:
-        """Return the time left at this rate, if tasks are left and any end."""
         left = self.submitted - self.ended
         return f"{duration(left / self.rate)} left" if left and self.rate else ""
 
@@ -97,7 +95,7 @@ class _History:
         self._samples = deque([(began, 0)])  # times, and how many tasks had ended
 
     def rate(self, now: float, ended: int, busy: bool) -> float:
-        """Note how many tasks have ended *now*; return how many end in a second."""
+        """Note how many tasks have *ended*; return how many end in a second."""
         samples = self._samples
         if not busy:  # the rate begins anew after a time without tasks
             samples.clear()

@@ -14,13 +14,10 @@ from .read import OUTCOMES, Record, Trace, busy
 
 LONGEST = 10  # tasks, or names of tasks, that a table shows
 
-
-# Its caption, the heads of its columns, its rows.
-Table = tuple[str, list[str], list[list[str]]]
+Table = tuple[str, list[str], list[list[str]]]  # its caption, the heads of its columns, its rows
 
 
 def heading(trace: Trace) -> str:
-    """Return the run in a line."""
     counts = Counter(task.outcome for task in trace.tasks)
     tasks, queues = counted(len(trace.tasks), "task"), counted(len(trace.queues), "queue")
     parts = [f"{tasks} in {duration(trace.length)}", queues]
@@ -33,7 +30,6 @@ def heading(trace: Trace) -> str:
 
 
 def text(trace: Trace, title: str) -> str:
-    """Return the tables of *trace*, headed by *title*, for a terminal."""
     facts = trace.facts
     lines = [f"{title}: {heading(trace)}"]
     lines += [f"smqexec {facts.get('version')}, {facts.get('python')}, {facts.get('cores')} cores", ""]
@@ -44,7 +40,6 @@ def text(trace: Trace, title: str) -> str:
 
 
 def summary(trace: Trace) -> Iterator[Table]:
-    """Yield a table of the queues, and one of the names of tasks that took most time."""
     if not trace.tasks:
         return
     rows: list[list[str]] = []
@@ -65,7 +60,6 @@ def summary(trace: Trace) -> Iterator[Table]:
 
 
 def _details(trace: Trace) -> Iterator[Table]:
-    """Yield tables of the tasks that were running, and of the critical path."""
     running, path = [task for task in trace.tasks if task.outcome == "running"], trace.critical
     if running:
         yield _tasks("Still running", trace, running)

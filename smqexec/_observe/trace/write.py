@@ -54,8 +54,7 @@ class Encoder:
         self.lines: list[str] = ["["]  # to be written next
         # The place of each worker of each queue, as lines have it; of None: of the tasks that never ran.
         self._places: dict[ref[QueueState], dict[int | str | None, str]] = {}
-        # The pending tasks, by number: the part of their lines that is known at the submit.  A dictionary of
-        # numbers and strings, which the garbage collector need not visit.
+        # By number, what is known of pending tasks: text, which the garbage collector need not visit.
         self._facts: dict[int, str] = {}
         self._running: dict[int, str] = {}  # the places of the running tasks, by number
         self._alive = began  # when the last ``smqexec_alive`` was added
@@ -91,22 +90,16 @@ class Encoder:
             place, args = f'"s":"t",{place}', f'"number":{number},"item":{detail}'
             line(f'{{"ph":"i",{place},"ts":{at},"cat":"item","name":"item {detail}","args":{{{args}}}}},')
 
-    def look(self, time: float) -> None:
+    def look(self, time: float, last: bool = False) -> None:
         """Add the time once a second while a task runs: it shows how long a program was alive that hung."""
-        if self._running and time - self._alive >= 1:
+        if last or (self._running and time - self._alive >= 1):
             self._alive = time
-            self.meta("smqexec_alive", time=self._micros(time))
-
-    def finish(self, time: float) -> None:
-        self.meta("smqexec_end", time=self._micros(time))
-        self.lines[-1] = self.lines[-1].rstrip(",")
-        self.lines.append("]")
-
-    def _micros(self, time: float) -> float:
-        return round((time - self._began) * 1e6, 3)
+            micros = round((time - self._began) * 1e6, 3)
+            self.meta("smqexec_end" if last else "smqexec_alive", time=micros)
+        if last:
+            self.lines[-1:] = [self.lines[-1].rstrip(","), "]"]
 
     def _place(self, queue: QueueState, worker: int | str | None) -> str:
-        """Return the place of *worker* of *queue*; add lines for them if they are new."""
         key = ref(queue)
         if key not in self._places:
             pid = len(self._places) + 1
@@ -121,10 +114,7 @@ class Encoder:
 
 
 class Recording:
-    """A trace file that is being written, until it is closed: `smqexec.trace.record` returns it.
-
-    A context manager that closes at its end.
-    """
+    """A trace file that is written until it is closed: `record` returns it.  A ``with`` block closes it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -174,27 +164,25 @@ class Recording:
                     add(("start", now, number_of(task), queue, (), worker))
 
     def _note(self, fields: Any, queue: QueueState | None) -> None:
-        """Note an event.  Keep no object of the user."""
         kind, time, number, task, _, worker, needs, index, outcome, _ = fields
-        if kind == "submit":
-            detail = label_of(task)
-        elif kind == "start":
-            detail = worker
-        else:
-            detail = index if kind == "item" else outcome
-        notes = self._notes
-        notes.append((kind, time, number, queue, needs, detail))
-        if len(notes) > BACKLOG:
+        # No object of the user is kept.
+        detail = label_of(task) if kind == "submit" else worker if kind == "start" else outcome or index
+        self._notes.append((kind, time, number, queue, needs, detail))
+        if len(self._notes) > BACKLOG:
             sleep(PAUSE)  # the thread that writes gets its turn
 
     def _keep_writing(self) -> None:
-        """Write until the recording is closed, or a write fails."""
-        closed = False
+        encoder, notes, last = self._encoder, self._notes, False
         try:
             with open(self._place, "wb", buffering=0) as file:
-                while not closed:
-                    closed = self._closing.wait(INTERVAL)
-                    left = memoryview(self._text(closed))
+                while not last:
+                    last = self._closing.wait(INTERVAL)
+                    with self._lock:
+                        for _ in range(len(notes)):
+                            encoder.add(notes.popleft())
+                        encoder.look(perf_counter(), last)
+                        left = memoryview("\n".join([*encoder.lines, ""]).encode())
+                        encoder.lines.clear()
                     while left:
                         left = left[file.write(left) :]
         except Exception:
@@ -205,17 +193,6 @@ class Recording:
                 observation.close()
         atexit.unregister(self.close)
         del _recordings[self._place]
-
-    def _text(self, last: bool) -> bytes:
-        """Return the lines of all notes; if *last*, also the end of the file."""
-        with self._lock:
-            encoder, notes = self._encoder, self._notes
-            for _ in range(len(notes)):
-                encoder.add(notes.popleft())
-            (encoder.finish if last else encoder.look)(perf_counter())
-            text = "\n".join([*encoder.lines, ""]).encode()
-            encoder.lines.clear()
-        return text
 
     def close(self) -> None:
         """Write the rest, and close the file.  Tasks that still run are shown as not ended.

@@ -26,7 +26,6 @@ from ..tables import heading, summary
 
 UNKNOWN = -1  # a task that the file does not have: it was pending when the recording ended
 
-# The modules of the program, in order.
 PROGRAM = ["run", "view", "drawing", "slices", "arrows", "frame", "overview", "facts", "controls"]
 
 
