@@ -79,6 +79,8 @@ class Strike:
 
     def begin(self) -> None:
         """Count from now on what frames run that are entered from now on."""
+        # CPython 3.12 reports bytecodes from the first `settrace` on after a frame has asked for these.
+        sys._getframe().f_trace_opcodes = self._opcodes
         sys.settrace(self._trace)
 
     def _trace(self, frame: Any, event: str, arg: object) -> Any:
