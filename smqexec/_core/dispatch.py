@@ -206,11 +206,11 @@ class Dispatcher:
                 core.wake_all()
 
     def _update_stopped(self, section: Section) -> None:
-        """Write `State.stopped`, and tell observers after the lock, which is held."""
+        """Write `State.stopped`, and tell observers after the lock, which is held, before a task starts."""
         core, stopped = self._core, bool(self._stops)
         if core.observers and core.stopped is not stopped:
             event = "stop" if stopped else "resume"
-            section.then(partial(core.observers.notify, event, time=perf_counter()))
+            section.first.append((partial(core.observers.notify, event, time=perf_counter()), ()))
         core.stopped = stopped
         for queue in core.queues:
             queue.update_rules()

@@ -123,14 +123,15 @@ def breakdown_on_error(core: Exclusive, worker: Any = None, task: Any = None) ->
 class Section:
     """The block of `Exclusive.exclusive`, of one thread.  Cost: 4 µs in the main thread, 2 µs elsewhere."""
 
-    __slots__ = ("_core", "_guard", "_then")
+    __slots__ = ("_core", "_guard", "_then", "first")
 
     def __init__(self, core: Exclusive) -> None:
         self._core = core
         # Masks Ctrl-C in the main thread.
         self._guard = uninterrupted()
-        # Calls to make, in this order, after the lock was released.
-        self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        # Calls to make, in this order, after the lock was released; those of `first` before workers start.
+        self.first: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._then = self.first.copy()
 
     def __enter__(self) -> Section:
         core, main = self._core, get_ident() in MAIN
@@ -156,22 +157,22 @@ class Section:
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         core = self._core
         try:
-            if core.starts:  # first: a callback may wait for what is started
-                self._then.insert(0, (core.start_workers, (core.take_starts(),)))
+            starts, core.starts = core.starts, []
             core.lock.release()
+            # Deferred calls, and callbacks, may wait for what is started.
+            deferred = [(call_deferred, ())] if DEFERRED else []
             # Ctrl-C is still masked, so all calls are made.
-            if DEFERRED:
-                call_deferred()
-            self._perform()
+            _perform([*self.first, (core.start_workers, (starts,)), *deferred, *self._then])
         finally:
             self._guard.__exit__(None, None, None)
 
-    def _perform(self) -> None:
-        """Make all calls, and raise the last exception of them."""
-        while self._then:
-            call, args = self._then.pop(0)
-            try:
-                call(*args)
-            except BaseException:
-                self._perform()
-                raise
+
+def _perform(calls: list[Any]) -> None:
+    """Make all *calls*, and raise the last exception of them."""
+    while calls:
+        call, args = calls.pop(0)
+        try:
+            call(*args)
+        except BaseException:
+            _perform(calls)
+            raise

@@ -211,6 +211,16 @@ def test_finalizer_in_a_thread_that_ends_a_task_or_an_item(monkeypatch: pytest.M
         assert seen == [True, True]
 
 
+def test_callback_of_a_deferred_call_waits_for_what_a_resume_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, 1, stopped=True) as (scheduler, queue, other):
+        awaited, cancelled, seen = queue.submit(int), other.submit(int), list[int]()
+        cancelled.add_done_callback(lambda _: seen.append(awaited.result(DEADLINE)))
+        wake_all = core_of(scheduler).wake_all
+        monkeypatch.setattr(core_of(scheduler), "wake_all", lambda: wake_all() or cancelled.cancel())
+        scheduler.resume()
+        assert seen == [0]
+
+
 def test_stop_as_a_block_that_a_handler_ends() -> None:
     with planned(1) as (scheduler, queue):
         with core_of(scheduler).exclusive():

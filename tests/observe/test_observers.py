@@ -254,7 +254,15 @@ def test_stop_and_resume_have_events_if_they_change_something_and_a_closed_queue
     assert listener.kinds() == ["stop", "resume"]
     first, last = listener.events
     assert first.time <= last.time
-    assert (first.task, first.queue, first.number, first.name) == (None, None, 0, "")
+
+
+def test_resume_is_told_before_what_it_starts() -> None:
+    with observed() as (listener, scheduler):
+        queue = Queue(scheduler, inline=True)
+        scheduler.stop()
+        queue.submit(scheduler.stop)
+        scheduler.resume()
+    assert listener.kinds() == ["stop", "submit", "resume", "start", "stop", "end"]
 
 
 def raising(error: type[BaseException], kind: str = "") -> Any:
