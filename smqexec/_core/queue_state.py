@@ -121,6 +121,11 @@ class _Current(threading.local):
         # Each call begins one more worker of an inline queue: see ``_workers.pools``.
         self.due: deque[Callable[[], None]] = deque()
 
+    def serve_due(self) -> None:
+        """Run the workers that are due."""
+        while self.due:
+            self.due.popleft()()
+
 
 CURRENT = _Current()
 

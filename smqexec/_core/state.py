@@ -25,7 +25,7 @@ from .._futures.task import Task
 from .._planner.nodes import READY, Node
 from .._planner.planner import DependencyPlanner
 from .exclusive import Exclusive, ForkedLock
-from .queue_state import EXITING, SEARCH_LIMIT, STATES, QueueState, Worker
+from .queue_state import CURRENT, EXITING, SEARCH_LIMIT, STATES, QueueState, Worker
 from .upward import Allocates, Ends, EventSink
 
 # A task or item that has ended under the lock, the record of its waiters and callbacks, and its queue.
@@ -207,6 +207,8 @@ class State(Exclusive):
                     failed = submitted is not None and submitted._stage == FAILED
                     if failed and submitted._outcome.exception is error:  # type: ignore[union-attr]
                         raise
+            if CURRENT.worker is None:  # else they begin when that has ended, or in a wait of it
+                CURRENT.serve_due()
 
     def _start_failed(self, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""

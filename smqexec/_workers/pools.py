@@ -134,25 +134,25 @@ class InlinePool(Backend):
         self._initializing = RLock()
 
     def start(self, queue: QueueState, worker: Worker) -> None:
-        """Begin *worker* in the calling thread, now or when it is due, or in a new thread."""
+        """Let *worker* be due in the calling thread, or begin in a new thread."""
         outer = CURRENT.worker
-        # Due, not now: the present worker may have taken a task and not yet called it, and a task of
-        # *worker* might wait for that one.
-        if outer is not None and outer.queue.inline and outer.queue.scheduler is queue.scheduler:
+        if outer is None:
+            headroom()
+            here = CURRENT.submits_inline or current_thread() is main_thread()
+        else:
+            here = outer.queue.inline and outer.queue.scheduler is queue.scheduler
+        # Due, not now: a task of *worker* might wait for one that the present worker has taken and not yet
+        # called, or for one of a worker that `start_workers` has still to start.
+        if here:
             CURRENT.due.append(partial(work, queue, worker, self._begin))
-        elif outer is None and (CURRENT.submits_inline or current_thread() is main_thread()):
-            self._serve(queue, worker)
         else:
             thread = Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
             Context().run(thread.start)  # see `ThreadPool.start`
 
     def _serve(self, queue: QueueState, worker: Worker) -> None:
         """Run *worker*, then the workers that have become due."""
-        headroom()
-        # Ctrl-C fails the running task.  `start_workers` masks it between two, where it would lose a worker.
         work(queue, worker, self._begin)
-        while CURRENT.due:
-            CURRENT.due.popleft()()
+        CURRENT.serve_due()
 
     def _begin(self, queue: QueueState, worker: Worker) -> Any:
         """Call the initializer unless it was called before; return as `Dispatcher.begin`."""

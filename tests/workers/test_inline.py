@@ -206,6 +206,15 @@ def test_waiting_for_several_inside_a_task() -> None:
         assert queue.submit(lambda: other.submit(here) and scheduler.wait(DEADLINE)).result(DEADLINE)
 
 
+@pytest.mark.parametrize("inline", [True, False])
+def test_resumed_task_waits_for_a_queue_that_was_resumed_with_it(inline: bool) -> None:
+    with Scheduler(stopped=True) as scheduler:
+        first, second = Queue(scheduler, inline=True), Queue(scheduler, 1, inline=inline)
+        task = first.submit(second.submit(int).result, DEADLINE)
+        scheduler.resume()
+        assert task.result(DEADLINE) == 0
+
+
 def test_beside_a_queue_of_threads() -> None:
     """What its threads make ready, or submit, is done in a thread for that alone."""
     with planned(1) as (scheduler, threads), Queue(inline=True) as abroad:
