@@ -133,7 +133,8 @@ def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
         if any(isinstance(each, PlannedFuture) and each.done() for each in pending):
             return False  # the thread that has ended the future is about to wake the worker
         awaited += [other for other in map(scheduler_of, pending) if other is not worker.queue.scheduler]
-        return not wait.satisfied()
+        holds = worker.queue.scheduler.condition_waiters.get(wait)
+        return not (wait.satisfied() or (holds and holds()))  # if it holds, it is about to wake the worker
     return worker.task in worker.queue.scheduler.paused
 
 

@@ -1045,6 +1045,18 @@ def test_callback_may_wait_for_a_stop() -> None:
         until(lambda: stops)
 
 
+def test_stop_waits_for_a_task_that_has_just_waited_for_all() -> None:
+    with planned(1) as (scheduler, queue):
+        gate = Gate()
+        entered, _ = begun(queue, lambda: scheduler.wait(DEADLINE) and gate.enter())
+        stop = stopping(scheduler)
+        entered.open()
+        gate.wait_entered()
+        assert watchers_of(scheduler)
+        gate.open()
+        stop.result(DEADLINE)
+
+
 def test_stop_while_a_task_waits_for_all() -> None:
     with planned(1, 1) as (scheduler, queue, other):
         gate, held = occupy(other)
