@@ -101,7 +101,6 @@ class Queue(Submits, ThreadPoolExecutor):
                  in_order: bool = False, max_pending: int | None = None,
                  context: bool = False, inline: bool = False, executor: Executor | None = None,
                  prefetch: int | None = None) -> None: ...
-    # fmt: on
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args and isinstance(args[0], Scheduler):
             if kwargs.get("scheduler") is not None:
@@ -109,21 +108,12 @@ class Queue(Submits, ThreadPoolExecutor):
             kwargs["scheduler"], *args = args  # type: ignore[assignment]
         self._set_up(*args, **kwargs)
 
-    def _set_up(
-        self,
-        max_workers: int | None = None,
-        thread_name_prefix: str = "",
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] = (),
-        *,
-        scheduler: Any = None,
-        in_order: bool = False,
-        max_pending: int | None = None,
-        context: bool = False,
-        inline: bool = False,
-        executor: Executor | None = None,
-        prefetch: int | None = None,
-    ) -> None:
+    def _set_up(self, max_workers: int | None = None, thread_name_prefix: str = "",
+                initializer: Callable[..., object] | None = None, initargs: tuple[Any, ...] = (), *,
+                scheduler: Any = None, in_order: bool = False, max_pending: int | None = None,
+                context: bool = False, inline: bool = False, executor: Executor | None = None,
+                prefetch: int | None = None) -> None:
+        # fmt: on
         given = (max_workers, thread_name_prefix, initializer, initargs)
         if any(isinstance(value, Scheduler) for value in given):
             raise TypeError("the scheduler must come first: Queue(scheduler, 4)")

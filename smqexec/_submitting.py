@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from concurrent.futures._base import _result_or_cancel  # type: ignore[attr-defined]
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -232,17 +233,9 @@ def _results(tasks: deque[Any], end: float | None, more: Iterator[Any]) -> Itera
     try:
         while tasks:
             tasks.extend(islice(more, 1))
-            yield _take(tasks, left(end))
+            yield _result_or_cancel(tasks.popleft(), left(end))
     finally:
         _cancel(tasks)
-
-
-def _take(tasks: deque[Any], timeout: float | None) -> Any:
-    """Return the result of the first of *tasks*, and remove the task; a task without a result stays."""
-    # In a function of its own: no name of the suspended generator keeps the result.
-    result = tasks[0].result(timeout)
-    del tasks[0]
-    return result
 
 
 def _cancel(tasks: deque[Any]) -> None:

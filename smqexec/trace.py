@@ -71,7 +71,7 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
     of each pending task, and at most some 30 MB.
     """
     if not isinstance(scheduler, Scheduler):
-        raise TypeError(f"record takes a Scheduler, such as that of a queue, not {scheduler!r}")
+        raise TypeError(f"record takes a Scheduler, such as queue.scheduler, not {scheduler!r}")
     recording = Recording(path)
     recording.watch(scheduler._core)
     return recording

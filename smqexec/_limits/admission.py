@@ -123,12 +123,7 @@ class Admission:
             CURRENT.submits_inline = submits_inline
 
     def _add_limited(
-        self,
-        queue: QueueState,
-        task: Task[Any],
-        add: Callable[[], Task[Any]],
-        wait: bool,
-        timeout: float | None,
+        self, queue: QueueState, task: Task[Any], add: Callable[[], Any], wait: bool, timeout: float | None
     ) -> Task[Any] | None:
         """Reserve room, and call *add*, which adds *task*; without room, and if not *wait*, return None."""
         limit: Any = queue.pending_limit

@@ -88,7 +88,7 @@ def read(
     check_flags(hold=hold)
     if hold and not amounts:
         raise ValueError("hold=True keeps the resources that a task takes: give resources={...} too")
-    futures = _listed("after", after, "futures", _is_future)
+    futures = _listed("after", after, "futures and settled(future)", _is_future)
     tasks = _listed("release", release, "tasks", lambda task: isinstance(task, Task))
     for task in tasks:
         if task._allocation is None or not task._allocation.holds:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -17,6 +18,7 @@ from strikes import Struck
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
+from smqexec._limits import admission
 from smqexec._limits.admission import PendingLimit
 
 
@@ -59,6 +61,30 @@ def test_room_that_is_given_up_is_for_those_that_wait() -> None:
     assert [blocker.locked() for blocker in blockers] == [False, False, True]  # not before the second one
     limit.give_up(tasks[1], 0)
     assert not blockers[2].locked()
+
+
+def test_try_submit_that_found_no_room_is_in_no_other_one_s_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has returned to no caller yet when there is room."""
+    late = Gate()
+
+    class Lock:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "acquire" and self.lock.locked():
+                late.enter()
+            return getattr(self.lock, name)
+
+    with full(1) as (queue, gate, tasks):
+        with monkeypatch.context() as patch:
+            patch.setattr(admission, "threading", SimpleNamespace(Lock=Lock))
+            first = beside(queue.try_submit, abs, 1)
+            late.wait_entered()
+        assert tasks[0].cancel() and queue.try_submit(abs, 1) is not None
+        late.open()
+        assert first.result(DEADLINE) is None
+        gate.open()
 
 
 @pytest.mark.parametrize("in_order", [False, True])

@@ -362,6 +362,16 @@ def test_releaser_that_never_returns_releases(lab: Any, end: str) -> None:
     assert disk.free == 3
 
 
+def test_released_before_it_has_ended(lab: Any) -> None:
+    """It gives its units back at its end."""
+    _, queue, _, disk, gate = lab
+    file = gate.hold(queue.options(resources={disk: 3}, hold=True))
+    queue.options(release=[file]).submit(abs, 1).result(DEADLINE)
+    assert disk.free == 0
+    gate.open()
+    until(lambda: disk.free == 3)
+
+
 def test_what_is_kept_keeps_no_result(lab: Any) -> None:
     _, queue, _, disk, _ = lab
     file = queue.options(resources={disk: 1}, hold=True).submit(Kept)

@@ -155,7 +155,7 @@ def test_one_file_is_written_by_one_recording(path: Path) -> None:
 
 def test_wrong_arguments(tmp_path: Path) -> None:
     with planned(1) as (scheduler, queue):
-        with pytest.raises(TypeError, match=r"record takes a Scheduler, such as that of a queue"):
+        with pytest.raises(TypeError, match=r"record takes a Scheduler, such as queue.scheduler"):
             record(queue, tmp_path / "run.json")
         with pytest.raises(IsADirectoryError):
             record(scheduler, tmp_path)
