@@ -10,9 +10,6 @@ here locks or waits.  A task keeps *args* and a *form*, which says how the call 
     ALL         a tuple   fn(*args), with its result in place of each: all are tasks and items of ours
     DIRECT      a tuple   fn(*args), with its result in place of each future
     a Template  ()        fn(*args, **kwargs), as the template's ``fill`` returns them
-
-Cost: a type lookup for each argument that is no container.  For a container, a copy and a type lookup for
-each of its items, and a microsecond or two for each item that is itself a container or a future.
 """
 
 from __future__ import annotations
@@ -29,15 +26,9 @@ ONE: Any = object()
 ALL: Any = object()
 DIRECT: Any = object()
 
-# The classes of the futures in the forms ONE and ALL: see `register_futures`.
-_task_type: Any = None
-_item_type: Any = None
-
-
-def register_futures(task_type: type, item_type: type) -> None:
-    """Set the classes of our own futures, which a room above this one defines."""
-    global _task_type, _item_type
-    _task_type, _item_type = task_type, item_type
+# The classes of our own futures, which a room above this one defines and stores here.
+TASK: Any = None
+ITEM: Any = None
 
 
 class Template:
@@ -50,14 +41,11 @@ class Template:
     ) -> None:
         # The positional, then the keyword arguments, with a `Container` in place of each one to rebuild.
         self.parts = parts
-        # The names of the keyword arguments.
-        self.names = names
+        self.names = names  # of the keyword arguments
         # Each future, ``settled`` and ``Raw``, in argument order, among other values.
         self.found: Sequence[Any] = parts if found is None else found
-        # The containers to rebuild, inner ones first.
-        self.containers: Sequence[Container] = containers
-        # The submission may have more to link than the dependencies in `found`: see `special`.
-        self.special = False
+        self.containers: Sequence[Container] = containers  # those to rebuild, inner ones first
+        self.special = False  # the submission may have more to link than the dependencies in `found`
 
     def fill(self, take: Take | None = None) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Do what `materialise` does, and release all parts."""
@@ -72,7 +60,7 @@ def encode(args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[Any, A
     """Return what a task keeps of the arguments of its call: its *args* and the form."""
     if not kwargs:
         for value in args:
-            if type(value) is not _task_type and type(value) is not _item_type:
+            if type(value) is not TASK and type(value) is not ITEM:
                 break
         else:
             if len(args) > 1:
@@ -107,10 +95,7 @@ def futures_among(args: Any, form: Any) -> Sequence[Any]:
 
 
 def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
-    """Return the futures among encoded arguments, in argument order, each with True if it is ``settled``.
-
-    A future is listed once, or twice if it is an argument both as it is and as ``settled(future)``.
-    """
+    """Return the futures among encoded arguments, in argument order, each with True if it is ``settled``."""
     found: dict[tuple[int, bool], tuple[Future[Any], bool]] = {}
     for part in futures_among(args, form):
         kind = kind_of(type(part))
@@ -122,10 +107,7 @@ def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
 
 
 def materialise(args: Any, form: Any, take: Take | None = None) -> tuple[Sequence[Any], dict[str, Any]]:
-    """Return the arguments of the call, whose dependencies are done, with results in place of futures.
-
-    *take* returns the value to put in place of a future; None: its result.
-    """
+    """Return the arguments of the call, whose dependencies are done, with results in place of futures."""
     if form is None:
         return args, {}
     if form is ONE or form is ALL or form is DIRECT:

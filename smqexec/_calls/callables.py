@@ -1,8 +1,6 @@
 """What is called: which callables make generator tasks, their ``number_of_results``, and our wrappers.
 
-A call is a generator task if the callable is a generator function, or has a ``number_of_results``.  The
-search looks through `functools.partial`, bound methods, the ``__call__`` of a class and decorators that set
-``__wrapped__``.  It calls no user code.
+To find out what a callable wraps, no user code is called.
 """
 
 from __future__ import annotations
@@ -71,10 +69,7 @@ class Plain:
 
 
 class Within:
-    """The function *fn*, called through *call*, as are its ``number_of_results`` and a generator's steps.
-
-    For example *call* is the ``run`` of a context.  All fields are constant.
-    """
+    """*fn*, its ``number_of_results`` and a generator's steps, called through *call*: a context's ``run``."""
 
     def __init__(self, call: Callable[..., Any], fn: Callable[..., Any]) -> None:
         self.call = call

@@ -5,8 +5,7 @@ holds a value which is not plain.  A record is *tainted* if a future, ``Raw`` or
 container, at any depth.  A tainted record replaces its container in the copies, and the container is rebuilt.
 All other containers are passed as they are.
 
-Search and rebuilding are iterative, so no depth overflows a stack.  The submitting thread makes the records;
-the worker of the call rebuilds.
+Search and rebuilding are iterative, so no depth overflows a stack.
 """
 
 from __future__ import annotations
@@ -35,12 +34,10 @@ class Container:
     __slots__ = ("attributes", "kind", "made", "make", "parts", "tainted")
 
     def __init__(self, value: Any, kind: int, parts: list[Any], attributes: dict[str, Any]) -> None:
-        # The kind of the container, as `kind_of` returns it; constant.
-        self.kind = kind
+        self.kind = kind  # as `kind_of` returns it; constant
         # A copy of the contents: see `_copy`.  Records replace containers in it.  None at the end.
         self.parts: Any = parts
-        # The attributes of a dataclass or named tuple.  None at the end.
-        self.attributes: Any = attributes
+        self.attributes: Any = attributes  # of a dataclass or named tuple; None at the end
         # Makes a mutable container, without contents, or an immutable one of its contents.  Constant.
         self.make: Callable[..., Any] = type(value)
         if type(value) is deque:
@@ -49,16 +46,12 @@ class Container:
             self.make = partial(defaultdict, value.default_factory)
         elif kind in (DATACLASS, NAMED):
             self.make = partial(object.__new__ if kind == DATACLASS else tuple.__new__, type(value))
-        # A future, ``Raw`` or ``settled`` is in the container, at any depth.
         self.tainted = False
-        # The rebuilt container.
-        self.made = _UNBUILT
+        self.made = _UNBUILT  # the rebuilt container
 
-    def places(self) -> list[tuple[Container, int, int]]:
+    def places(self) -> Sequence[tuple[Container, int, int]]:
         """Return the record, position and kind of each part that is not plain, the last one first."""
-        places: list[tuple[Container, int, int]]
-        places = [(self, i, kind) for i, part in enumerate(self.parts) if (kind := kind_of(type(part)))]
-        return places[::-1]
+        return [(self, i, kind) for i, part in enumerate(self.parts) if (kind := kind_of(type(part)))][::-1]
 
     def fill(self, take: Take | None) -> None:
         """Give the container its contents; an immutable one is made of them."""
@@ -79,11 +72,10 @@ class Container:
 
 
 def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]:
-    """Find the futures among *parts*.
+    """Find each future, ``settled`` and ``Raw`` among *parts*, at any depth.
 
-    Returns:
-        A copy of *parts* with the record of each container to rebuild in its place; each future, ``settled``
-        and ``Raw`` at any depth, in argument order; and all these records, inner ones first.
+    Return a copy of *parts* with the record of each container to rebuild in its place; what was found, in
+    argument order; and all these records, inner ones first.
     """
     found: list[Any] = []
     holders: list[Container] = []  # of each that was found
@@ -91,10 +83,9 @@ def search(parts: Sequence[Any]) -> tuple[list[Any], list[Any], list[Container]]
     # Visited containers by id, with None if all contents are plain.  No id is reused: the copies of the
     # contents keep these containers alive.
     known: dict[int, Container | None] = {}
-    # Where the container of each record is.
-    places: defaultdict[Container, list[tuple[Container, int]]] = defaultdict(list)
+    places: defaultdict[Container, list[tuple[Container, int]]] = defaultdict(list)  # of each record
     root = Container(parts, TUPLE, [*parts], {})
-    todo = root.places()
+    todo = [*root.places()]
     while todo:
         outer, position, kind = todo.pop()
         part = outer.parts[position]

@@ -30,9 +30,6 @@ getsignal, set_handler = _signal.getsignal, _signal.signal
 
 LOGGER = logging.getLogger("smqexec")
 
-# The number of frames that our own code may need under the lock: see `headroom`.
-HEADROOM = 30
-
 # The identifier of the main thread, the only thread that Ctrl-C interrupts.  A set, as other modules import
 # the name, and a fork changes the identifier.
 MAIN = {threading.main_thread().ident}
@@ -41,13 +38,10 @@ MAIN = {threading.main_thread().ident}
 # them when it has released the scheduler's lock: see ``_core/exclusive``.  It uses no entry but its own.
 DEFERRED: dict[int, list[Callable[[], object]]] = {}
 
-# Held while Python's recursion limit is changed.  Guards `_owed`.
+# By how many frames Python's recursion limit is still to be lowered.  `LIMIT` is held while either changes.
+_owed = 0
 LIMIT = threading.Lock()
 
-# By how many frames the recursion limit is still to be lowered.
-_owed = 0
-
-# The block that masks Ctrl-C; None while Ctrl-C is open.
 _block: uninterrupted | None = None
 
 
@@ -63,11 +57,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
 
 
 class uninterrupted:
-    """Mask Ctrl-C until the end of the block: for changes that belong together.
-
-    In other threads than the main thread, and inside another block, this does nothing.
-    Cost: 1 µs in the main thread, 0.2 µs elsewhere.
-    """
+    """Mask Ctrl-C in the main thread until the end of the block.  Cost: 1 µs there, 0.2 µs elsewhere."""
 
     # `_handler`: the handler of Ctrl-C that this block replaces.  `_pressed`: the arguments of its masked
     # call, or the KeyboardInterrupt that `keep` recorded, or None.
@@ -180,8 +170,8 @@ def elsewhere(call: Callable[..., object], args: tuple[Any, ...]) -> None:  # pr
         call(*args)
 
 
-def headroom(frames: int = HEADROOM) -> None:
-    """Raise RecursionError now, before a change begins, unless *frames* more frames are allowed."""
+def headroom(frames: int = 30) -> None:
+    """Raise RecursionError now, before a change begins, unless *frames* more frames, of ours, are allowed."""
     if frames:
         headroom(frames - 1)
     elif _owed:  # the limit is still to be lowered, and now it may succeed

@@ -27,22 +27,16 @@ class Settled(Node):
 
 
 class Foreign(Node):
-    """A relay for a future of another executor, or another scheduler.
-
-    The callback of that future keeps the relay, perhaps for long.  So the relay releases its scheduler and
-    its future when it ends.
-    """
+    """A relay for a future of another executor or scheduler, which keeps the relay, perhaps for long."""
 
     __slots__ = ("future", "scheduler", "settled")
 
     def __init__(self, scheduler: Owner, future: Any, settled: bool) -> None:
         super().__init__()
-        # The scheduler of the dependents; None after the end.
-        self.scheduler: Owner | None = scheduler
+        self.scheduler: Owner | None = scheduler  # of the dependents; None after the end
         # The future, if it is a task or item of another scheduler; None after the end.
         self.future = future
-        # The argument was ``settled(future)``: a failure of the future does not fail the dependents.
-        self.settled = settled
+        self.settled = settled  # the argument was ``settled(future)``: a failure does not drop the relay
 
     def future_done(self, future: Future[Any]) -> None:
         """End this relay: the callback of *future*, which has ended."""

@@ -54,10 +54,8 @@ class Failure:
         self.exception = exception
         # At the failure: to raise the exception again makes its own traceback longer.
         self.traceback = traceback_of(exception)
-        # The task that raised; None if it is the failed task itself: no reference cycle.
-        self.origin = origin
-        # With debug=True: called each time the exception is read.  Set before the task ends.
-        self.seen: Callable[[], object] | None = None
+        self.origin = origin  # the task that raised; None if it is the failed task: no reference cycle
+        self.seen: Callable[[], object] | None = None  # with debug=True: called as the exception is read
 
     def of(self, origin: Future[Any]) -> Failure:
         """Return the failure of a dependent of *origin*, the task that failed with this failure."""

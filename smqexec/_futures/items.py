@@ -1,8 +1,7 @@
 """Items, and the streams of generator tasks.
 
-For the planner an item is a relay that depends on its task: no worker starts it.  The worker that publishes
-the value of a generator task ends its item; the thread that ends an ordinary task takes the item's part of
-the result.  The scheduler's lock guards pending items.  An item is made done if its value or error is known.
+For the planner an item is a relay that depends on its task: no worker starts it.  The scheduler's lock guards
+pending items.  An item is made done if its value or error is known.
 """
 
 from __future__ import annotations
@@ -95,14 +94,10 @@ class Stream:
     def __init__(self, announced: bool) -> None:
         # The published values.  Only the worker of the task appends; nothing removes or replaces a value.
         self.values: list[Any] = []
-        # The pending items by index, and the item for `LENGTH`.
-        self.items: dict[Any, Item[Any]] = {}
-        # The function has a ``number_of_results``.  Constant.
-        self.announced = announced
-        # The announced length, once the worker has asked for it.
-        self.length: int | None = None
-        # The generator has returned: `values` is complete.  Written last, by the worker.
-        self.closed = False
+        self.items: dict[Any, Item[Any]] = {}  # the pending ones by index, and the one for `LENGTH`
+        self.announced = announced  # the function has a ``number_of_results``; constant
+        self.length: int | None = None  # the announced one, once the worker has asked for it
+        self.closed = False  # the generator has returned: `values` is complete; written last, by the worker
 
     def missing(self, index: int) -> IndexError:
         """Return the error of an item beyond the last value of a closed stream."""

@@ -2,7 +2,7 @@
 
 Such an engine returns a `Remote`, a future of its own that fetches the value on request.  The outcome of the
 task is then a `Kept`, which holds the `Remote`.  As an argument of another call at that engine, the `Remote`
-goes there in place of the value.  Nothing here has a state that changes; a `Remote` serialises its own.
+goes there in place of the value.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from concurrent.futures import CancelledError, Future
 from functools import cache
-from typing import Any, TypeAlias
-
-Snapshot: TypeAlias = tuple[bool, bool, Any, BaseException | None]  # done, cancelled, result, exception
+from typing import Any
 
 
 def fetched(future: Future[Any]) -> Any:
@@ -31,7 +29,7 @@ def fetched(future: Future[Any]) -> Any:
     return here
 
 
-def snapshot(future: Future[Any]) -> Snapshot:
+def snapshot(future: Future[Any]) -> tuple[bool, bool, Any, BaseException | None]:
     """Return the state of *future* as asyncio of Python 3.15 reads it; fetch its value if it is done."""
     if not future.done():
         return False, False, None, None

@@ -3,8 +3,6 @@
 The submitting thread writes the fields before the task is added.  The scheduler's lock guards them while the
 task is pending.  While it runs, its worker alone reads and releases the call (`_fn`, `_args`, `_form`).
 The thread that ends the task releases the rest of the call, but keeps its name.
-
-A generator task has a `Stream` from its start on, or from the first request for an item.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from operator import index
 from sys import maxsize
 from typing import Any, TypeVar, overload
 
-from .._calls.arguments import register_futures
+from .._calls import arguments
 from .._calls.callables import announcement, generates, name_of
 from .._calls.frames import strip_ours
 from .._planner.nodes import DONE, Node
@@ -80,14 +78,13 @@ class Task(PlannedFuture[R]):
     _fn: Any  # the function; once that is released, its name as a str
     # The arguments and their form, as `encode` returns them; None once the worker has released them.
     # Exception: if `_args` is None before the start, the arguments are the dependencies (of the form ALL).
-    # `_empty` then writes a list of them, at the start.
+    # `_empty` then writes a list of them, at the start: see `Submission._plain`.
     _args: Any
     _form: Any
     # Of a generator task, in its own dictionary; None before its start, and before a request for an item.
     _stream: Stream | None = None
 
     def _empty(self, needs: list[Any]) -> None:
-        # A task that keeps no arguments has *needs* as its arguments: see `Submission._plain`.
         if self._args is None:
             self._args = needs.copy()
         needs.clear()
@@ -284,7 +281,7 @@ class Task(PlannedFuture[R]):
         return self._described(known_as(self))
 
 
-register_futures(Task, Item)
+arguments.TASK, arguments.ITEM = Task, Item
 
 
 async def _end_of(item: Item[Any]) -> None:
