@@ -560,6 +560,7 @@ def test_ctrl_c_is_raised_wherever_it_comes_around_a_callback(caplog: pytest.Log
             def cancel() -> None:
                 try:
                     task.cancel()  # noqa: B023
+                    nothing()  # on CPython 3.14 Ctrl-C at the last line comes as the next function begins
                 except BaseException as error:
                     raised.append(type(error))  # noqa: B023
 
