@@ -47,9 +47,8 @@ class Termination:
         if core.observers:
             outcome, shown = ("cancelled", None) if cancelled else ("failed", error)
             core.observers.notify("end", queue, task, worker.thread, outcome=outcome, error=shown)
-        ended: list[Ended] = []
         with Section(core) as section:
-            section.then(self.finish, ended, task)
+            ended = self.ended_in(section, task)
             worker.task = None
             self.drop(task, failure, ended)
 
@@ -62,12 +61,11 @@ class Termination:
         core = self._core
         if core.deferred(self.cancel, future, dependencies, unneeded):
             return
-        ended: list[Ended] = []
         todo: list[Any] = [future]  # a dependency comes after the task that needed it
         # Tasks of other schedulers, each after the relay that stands for it.
         abroad: list[tuple[Foreign, PlannedFuture[Any]]] = []
         with core.changing() as section:
-            section.then(self.finish, ended)
+            ended = self.ended_in(section)
             while todo:
                 node = todo.pop()
                 if unneeded and (node._stage >= DONE or _is_needed(node)):
@@ -110,9 +108,8 @@ class Termination:
     def drop_pending(self, queue: QueueState, failure: Failure | None, stage: int = WAITING) -> None:
         """Drop the tasks of *queue* that are pending, from *stage* on, and all their dependents."""
         core = self._core
-        ended: list[Ended] = []
         with core.changing() as section:
-            section.then(self.finish, ended)
+            ended = self.ended_in(section)
             # The list is made before the first drop, which may make more tasks ready.
             for node in [node for node in self.pending() if node._queue is queue and node._stage >= stage]:
                 if node._stage < RUNNING:  # otherwise dropped with another node, or started meanwhile
@@ -157,9 +154,7 @@ class Termination:
                 return
             self.forget(relay)  # first: the future may call back twice
             if failed and not relay.settled:
-                ended: list[Ended] = []
-                section.then(self.finish, ended)
-                self.drop(relay, failure, ended)
+                self.drop(relay, failure, self.ended_in(section))
             else:
                 core.wake_for(core.planner.done(relay))
 
@@ -229,8 +224,22 @@ class Termination:
             task._leave()
         ended += slice_ended
 
+    def ended_in(self, section: Section, ran: Task[Any] | None = None) -> list[Ended]:
+        """Return a list for what ends in *section*, which then does as `finish`; workers start in between."""
+        ended: list[Ended] = []
+        # A task that runs in the calling thread may wait for one that waits for any of these.
+        section.first.append((self._tell, (ended, ran)))
+        section.then(self._release, ended)
+        return ended
+
     def finish(self, ended: list[Ended], ran: Task[Any] | None = None) -> None:
         """Tell observers of *ended* without *ran*, wake waiters, release the calls, call callbacks."""
+        try:
+            self._tell(ended, ran)
+        finally:
+            self._release(ended)
+
+    def _tell(self, ended: list[Ended], ran: Task[Any] | None) -> None:
         try:
             if self._core.observers:
                 self._core.observers.dropped(ended, ran)
@@ -238,11 +247,13 @@ class Termination:
             for task, at_end, _ in ended:
                 if at_end is not None:
                     task._wake_waiters(at_end)
-            # All waiters are woken before the first callback, which may wait for any of these tasks.
-            for task, at_end, _ in ended:
-                task._release()
-                if at_end is not None:
-                    task._call_callbacks(at_end)
+
+    def _release(self, ended: list[Ended]) -> None:
+        # All waiters were woken before the first callback, which may wait for any of these tasks.
+        for task, at_end, _ in ended:
+            task._release()
+            if at_end is not None:
+                task._call_callbacks(at_end)
 
 
 def failure_from(future: PlannedFuture[Any]) -> Failure | None:

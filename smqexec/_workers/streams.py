@@ -228,8 +228,7 @@ class Streams:
 
     def _fail(self, item: Item[Any], fate: Failure | None) -> None:
         """End *item* with the failure *fate*, or cancelled if that is None; do nothing if it has ended."""
-        termination, ended = self._core.termination, list[Any]()
+        termination = self._core.termination
         with self._core.changing() as section:
             if item._stage == WAITING:
-                section.then(termination.finish, ended)
-                termination.drop(item, fate, ended)
+                termination.drop(item, fate, termination.ended_in(section))

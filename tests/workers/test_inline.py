@@ -17,7 +17,7 @@ from internals import searches_in, workers_of
 from threads import beside, planned, until
 
 import smqexec
-from smqexec import Queue, Scheduler, checkpoint
+from smqexec import Queue, Scheduler, checkpoint, settled
 
 
 def here() -> int:
@@ -213,6 +213,16 @@ def test_resumed_task_waits_for_a_queue_that_was_resumed_with_it(inline: bool) -
         task = first.submit(second.submit(int).result, DEADLINE)
         scheduler.resume()
         assert task.result(DEADLINE) == 0
+
+
+def test_cancelled_task_has_told_its_waiters_before_a_task_starts() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
+        cancelled = other.submit(abs, Future())
+        waiter = queue.submit(cancelled.result)
+        until(lambda: searches_in(queue))
+        task = Queue(scheduler, inline=True).submit(lambda _: waiter.exception(DEADLINE), settled(cancelled))
+        cancelled.cancel()
+        assert isinstance(task.result(DEADLINE), CancelledError)
 
 
 def test_beside_a_queue_of_threads() -> None:
