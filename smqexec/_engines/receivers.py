@@ -141,6 +141,8 @@ class Receiver:
         except BaseException as error:
             strip_ours(error)
             self._error = error
+            if load is None and not isinstance(error, Exception):
+                raise
         return self._error is None
 
     def serve(self, connection: Any) -> None:

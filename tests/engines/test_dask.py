@@ -363,11 +363,17 @@ def test_cancel_throws_away_the_value_of_a_running_call(client: Any, remote: Any
             task.result(DEADLINE)
 
 
-def test_calls_and_values_that_the_cluster_drops_are_lost(client: Any, executor: DaskExecutor) -> None:
-    with gated(client, executor.submit, 1) as future:
+@pytest.mark.parametrize("size", [10, 10**6])
+def test_calls_and_values_that_the_cluster_drops_are_lost(
+    client: Any, executor: DaskExecutor, size: int
+) -> None:
+    with gated(client, executor.submit, bytes(size)) as future:
         client.cancel([future.remote], reason="no-reason", msg="somebody wanted it")
         with pytest.raises(CallLost, match="somebody wanted it"):
             future.result(DEADLINE)
+    with gated(client, executor.submit, 1) as future:
+        client.cancel([future.remote], reason="lost dependencies")
+    assert future.result(DEADLINE) == 1, "sent again"
     future = executor.submit(calls.add, 1, 2)
     wait([future], DEADLINE)
     client.cancel([future.remote])

@@ -6,13 +6,14 @@ import gc
 import signal
 import threading
 import weakref
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from engines import Inline, Manual, manual
 from gate import DEADLINE
+from generating import count
 from programs import forks, run
 from threads import until_gone, without_collector
 
@@ -144,6 +145,20 @@ def test_ctrl_c_interrupts_the_submit_of_the_executor() -> None:
         task = queue.submit(int, "2")
         engine.run()
         assert task.result(DEADLINE) == 2
+
+
+def test_ctrl_c_at_a_value_of_a_generator_leaves_the_submit_of_the_executor() -> None:
+    class Direct(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_result(fn(*args, **kwargs))
+            return future
+
+    with manual(1, engine=Direct()) as (scheduler, _, queue):
+        scheduler.observe(lambda event: event.kind == "item" and signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            queue.submit(count, 2)
+        assert queue.counts()["failed"] == 1
 
 
 def test_ctrl_c_in_a_with_block_cancels_running_calls() -> None:

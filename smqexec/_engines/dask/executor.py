@@ -36,9 +36,9 @@ from .transport import ClusterConnection, in_loop, pack, perform
 # The result of a future whose value was not fetched.
 _THERE: Any = object()
 # A call of more bytes is sent to a worker, not with Dask's graph: Dask's scheduler keeps the graph as long as
-# any value that was made from it.  Dask drops such a call with its worker; then this process sends the call
-# again, so many times in all.
-LARGE, SENDINGS = 100_000, 3
+# any value that was made from it.  Dask drops such a call, and what needs its value, with the worker, for one
+# of the reasons LOST; then this process sends the call again, SENDINGS times in all.
+LARGE, LOST, SENDINGS = 100_000, ("lost dependencies", "already forgotten"), 3
 # Seconds of work to prefetch, the most calls, and how many ends measure the pace.  Without prefetch a worker
 # waits 12 ms for the next call, as Dask's client sends every 10 ms, and longer on a busy machine.
 PREFETCHED, MOST, RECENT = 0.1, 64, 16
@@ -153,7 +153,7 @@ class ClusterFuture(Remote):
             else:
                 in_loop(client, remote.result)  # raises the reason
         except Exception as error:  # the client may close meanwhile
-            if self._large is not None and self._sendings < SENDINGS:
+            if self._sendings < SENDINGS and getattr(error, "reason", None) in LOST:
                 with suppress(Exception):
                     self.send()
                     return
@@ -173,8 +173,9 @@ class ClusterFuture(Remote):
 class DaskExecutor(Engine):
     """An executor that makes its calls on a Dask cluster.
 
-    For ``Queue(scheduler, executor=DaskExecutor(client))``; also an executor of its own.  Any thread may use
-    it.  Neither the end of the executor nor that of a queue closes the client.
+    For ``Queue(scheduler, executor=DaskExecutor(client))``: values go from call to call without coming to
+    this process.  Also an executor of its own.  Any thread may use it.  Neither the end of the executor nor
+    that of a queue closes the client.
 
     Args:
         client: A ``distributed.Client`` that is connected, and not asynchronous.
