@@ -11,6 +11,7 @@ from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
     FIRST_EXCEPTION,
+    CancelledError,
     Future,
     ThreadPoolExecutor,
     as_completed,
@@ -157,6 +158,10 @@ def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: py
         assert waiter.finished_futures == ([task] if holds else [])
         assert task._state == "CANCELLED_AND_NOTIFIED"
         views[1].remove(waiter)  # of a task that has ended
+        task = queue.submit(int)
+        with monkeypatch.context() as patch, pytest.raises(CancelledError):
+            patch.setattr(core_of(queue), "exclusive", Late)
+            beside(task.result).result(DEADLINE)
 
 
 def test_signal_handler_ends_a_task_in_the_midst_of_as_completed() -> None:
