@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
-from internals import HELD, core_of, waiters_of
+from internals import HELD, core_of, waiters_of, waits
 from marks import slow_but
 from outcomes import fail
 from programs import forks, run
@@ -162,6 +162,15 @@ def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: py
         with monkeypatch.context() as patch, pytest.raises(CancelledError):
             patch.setattr(core_of(queue), "exclusive", Late)
             beside(task.result).result(DEADLINE)
+
+
+def test_task_ends_as_the_time_for_its_result_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(1, stopped=True) as (_, queue):
+        task = queue.submit(int)
+        monkeypatch.setattr(waits.Waiter, "sleep", lambda *_: not task.cancel())
+        with pytest.raises(CancelledError):
+            task.result(1)
+        monkeypatch.undo()
 
 
 def test_signal_handler_ends_a_task_in_the_midst_of_as_completed() -> None:
