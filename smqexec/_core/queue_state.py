@@ -121,8 +121,8 @@ class _Current(threading.local):
         # Each call begins one more worker of an inline queue: see ``_workers.pools``.
         self.due: deque[Callable[[], None]] = deque()
 
-    def serve_due(self) -> None:
-        """Run the workers that are due."""
+    def serve_due(self, *more: Callable[[], None]) -> None:
+        self.due.extend(more)
         while self.due:
             self.due.popleft()()
 

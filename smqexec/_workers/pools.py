@@ -143,16 +143,12 @@ class InlinePool(Backend):
             here = outer.queue.inline and outer.queue.scheduler is queue.scheduler
         # Due, not now: a task of *worker* might wait for one that the present worker has taken and not yet
         # called, or for one of a worker that `start_workers` has still to start.
+        begin = partial(work, queue, worker, self._begin)
         if here:
-            CURRENT.due.append(partial(work, queue, worker, self._begin))
+            CURRENT.due.append(begin)
         else:
-            thread = Thread(target=self._serve, args=(queue, worker), name=f"{queue.name}-beside")
+            thread = Thread(target=CURRENT.serve_due, args=(begin,), name=f"{queue.name}-beside")
             Context().run(thread.start)  # see `ThreadPool.start`
-
-    def _serve(self, queue: QueueState, worker: Worker) -> None:
-        """Run *worker*, then the workers that have become due."""
-        work(queue, worker, self._begin)
-        CURRENT.serve_due()
 
     def _begin(self, queue: QueueState, worker: Worker) -> Any:
         """Call the initializer unless it was called before; return as `Dispatcher.begin`."""

@@ -1,11 +1,7 @@
 """Threads that wait: for a future, for a condition of the whole scheduler, or for `resume`.
 
-A thread outside of all tasks sleeps.  A worker that waits inside a task runs, nested in its own slot and
-thread, the tasks of its queue that the awaited future needs, and sleeps while there are none.  So one slot is
-enough for tasks that wait for tasks, and two queues that wait for each other finish.
-
-In the main thread Ctrl-C is masked meanwhile, except while the thread sleeps or calls user code: so Ctrl-C
-leaves no wait behind, and loses no task.
+A worker runs meanwhile, nested, what its wait finds: see ``waits``.  In the main thread Ctrl-C is masked,
+except while the thread sleeps or calls user code: so Ctrl-C leaves no wait behind, and loses no task.
 """
 
 from __future__ import annotations
@@ -84,11 +80,9 @@ class ConditionWait(Wait):
 
     @override
     def take(self) -> Any:
-        for queue in () if self.scheduler.stopped else self.homes:
-            task = self.scheduler.take_next(queue, SEARCH_LIMIT)
-            if task is not None:
-                return task
-        return None
+        queues = [] if self.scheduler.stopped else self.homes
+        tasks = (self.scheduler.take_next(queue, SEARCH_LIMIT) for queue in queues)
+        return next((task for task in tasks if task is not None), None)
 
 
 class Waiting:
