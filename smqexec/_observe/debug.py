@@ -1,8 +1,4 @@
-"""The notes and logs of ``Scheduler(debug=True)``, which cost some time for each task.
-
-A failure has an `Unseen`, which all tasks that fail with it share: if it is collected before the exception
-was retrieved, the exception is logged.
-"""
+"""The notes and logs of ``Scheduler(debug=True)``, which cost some time for each task."""
 
 from __future__ import annotations
 
@@ -34,7 +30,7 @@ def observe(event: Event) -> None:
 
 
 class Unseen:
-    """An *exception* of a task of *queue* that was not retrieved yet; calling it notes the retrieval."""
+    """An *exception* of any number of tasks: logged if this dies before a call notes its retrieval."""
 
     __slots__ = ("__weakref__", "_exception", "_queue")
 

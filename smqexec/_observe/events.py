@@ -1,9 +1,8 @@
 """Events, and the observers that are called with them, in the thread of the event and never under the lock.
 
-The events of one task come in this order: submit, start, its items, end; or submit and end, if it never ran.
-No lock keeps this order.  The core reports a submission before the planner gets the task, an item before any
-thread can see it, and the end of a call before the planner processes it.  Only the end of a task that never
-ran is reported just after it.
+No lock keeps the order of a task's events.  The core reports a submission before the planner gets the task,
+an item before any thread can see it, and the end of a call before the planner processes it.  Only the end of
+a task that never ran is reported just after it.
 """
 
 from __future__ import annotations

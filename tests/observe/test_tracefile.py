@@ -170,7 +170,7 @@ def test_task_of_before_the_recording(scribe: Scribe) -> None:
         (2, None, ()),
     ]
     assert trace.span[0] == trace.tasks[0].start
-    assert trace.items == []
+    assert trace.items == [] and not trace.damaged
 
 
 def test_rows_are_of_workers(scribe: Scribe) -> None:

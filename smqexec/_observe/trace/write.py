@@ -131,9 +131,8 @@ class Recording:
         self._observations: list[Observation] = []
         # Nothing more is recorded: `close` was called, or a write has failed.
         self._closing = threading.Event()
-        # Writes the file, from the first `watch` on.
         self._thread = threading.Thread(target=self._keep_writing, name="smqexec trace", daemon=True)
-        # An existing file stays as it is until then: this may be the process that is to show it.
+        # An existing file stays as it is until the first `watch`: this may be the process that is to show it.
         open(self.path, "ab").close()
 
     def watch(self, scheduler: State) -> None:
