@@ -215,11 +215,15 @@ class State(Exclusive):
         queue, helpless = worker.queue, False
         # A RecursionError of the next line goes to the submitter, and `withdraw` removes the worker.
         with self.changing():
-            # The pool may have begun the worker before it raised: then the worker stays.  If the pool begins
-            # the worker later, in another thread, `begin` returns None.
-            if worker not in queue.workers or worker.thread is not None:
+            # If the pool begins the worker later, in another thread, `begin` returns None.
+            if worker not in queue.workers:
                 return
-            queue.leave(worker)
+            if begun := worker.thread is not None:  # by the thread of another one, which may never begin now
+                queue.leave_unbegun()
+            else:
+                queue.leave(worker)
+            if begun or queue.idle:  # no idle worker was woken for what *worker* was on its way to
+                self.wake(queue)
             for search in list(queue.searches):
                 search.ready_without_worker()
             helpless = queue.ready > 0 and not queue.workers

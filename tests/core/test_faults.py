@@ -20,6 +20,7 @@ from generating import count
 from internals import (
     check_order,
     core_of,
+    idle_in,
     lock_of,
     order_of,
     outside_of,
@@ -163,6 +164,49 @@ def test_callback_leaves_what_is_ready_to_a_thread_that_could_not_start_before(r
         gate.open()
         second.result(DEADLINE)
         healthy(refused)
+
+
+def test_idle_thread_takes_the_task_of_a_thread_that_could_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(2) as (_, queue):
+        gate, _ = occupy(queue)
+        starting = Gate()
+
+        def refuse() -> None:
+            starting.enter()
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(pool_of(queue), "_adjust_thread_count", refuse)
+        submitted = beside(queue.submit, int)
+        starting.wait_entered()
+        gate.open()
+        until(lambda: idle_in(queue))  # it has taken the task of the other thread, which is still on its way
+        task = queue.submit(int)
+        starting.open()
+        submitted.result(DEADLINE)
+        assert wait([task], DEADLINE).done
+        monkeypatch.undo()
+        healthy(queue)
+
+
+def test_thread_of_one_worker_begins_another_that_could_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with planned(2) as (scheduler, queue):
+        gate, failing = Gate(), Gate()
+        core, pool = core_of(scheduler), pool_of(queue)
+        start_failed, adjust = core._start_failed, pool._adjust_thread_count
+
+        def refuse() -> None:
+            monkeypatch.setattr(pool, "_adjust_thread_count", adjust)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(core, "_start_failed", lambda *args: failing.enter() or start_failed(*args))
+        monkeypatch.setattr(pool, "_adjust_thread_count", refuse)
+        submitted = beside(queue.submit, int)
+        failing.wait_entered()
+        gate.hold(queue)
+        failing.open()
+        assert wait([submitted.result(DEADLINE)], DEADLINE).done
+        gate.open()
+        healthy(queue)
 
 
 def test_submit_raises_no_error_that_its_task_did_not_end_with(monkeypatch: pytest.MonkeyPatch) -> None:
