@@ -1,10 +1,7 @@
 """A line: nodes, searches and shelves by number, of which the highest goes first; and what these are.
 
-Most things are added in the order of their numbers, so a line is a stack.  A *late* thing has a lower number
-than the top of the stack.  It is in a dict, with its number in a heap, and moves to the stack once no other
-thing has a higher number.  No two things have the same number.  A thing has its index in the stack, or
-`LATE`, in `_place`, so a thing is removed in O(1).  A removed thing leaves a `GAP`, until this comes to the
-top or is swept: a line keeps no task, or its result, alive.
+Most things are added in the order of their numbers, so a line is a stack.  A thing is *late* if its number is
+lower than that of the top.  No two things in a line have the same number.
 """
 
 from __future__ import annotations
@@ -41,11 +38,13 @@ class Line:
     __slots__ = ("gaps", "heap", "late", "late_top", "things")
 
     def __init__(self) -> None:
-        # The stack: `BOTTOM`, then things in ascending order of number, and gaps.
+        # The stack: `BOTTOM`, then things in ascending order of number, and gaps.  Each thing has its index
+        # here in `_place`, so it is removed in O(1).
         self.things: list[Any] = [BOTTOM]
         # How many gaps are in the stack.
         self.gaps = 0
-        # Late things by number.
+        # Late things by number; their `_place` is `LATE`.  Each moves to the stack once it has the highest
+        # number of all.
         self.late: dict[int, Any] = {}
         # A heap of these numbers, negated, and of some removed things.
         self.heap: list[int] = []
@@ -55,6 +54,7 @@ class Line:
     def push(self, thing: Any) -> None:
         """Add *thing*, whatever its number."""
         things, number = self.things, thing._number
+        # A gap on top has the highest number: all that is pushed would be late.
         while things[-1] is GAP:
             del things[-1]
             self.gaps -= 1
@@ -74,12 +74,15 @@ class Line:
         if things[-1] is thing:
             del things[-1]
         elif not place:
+            # None as well: a search that is in no line.  No late thing has the number of that search.
             if self.late.pop(thing._number, None) is None:
                 return False
+            # The number stays in the heap.  Removed ones are at most half of a long heap.
             if len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
                 self.heap = [-number for number in self.late]
                 heapify(self.heap)
         elif place < len(things) and things[place] is thing:
+            # The gap stays until it is on top, or swept: the line does not keep *thing*, or its result.
             things[place] = GAP
             self.gaps += 1
             if 2 * self.gaps > len(things) + SWEEP_FROM:
@@ -170,6 +173,7 @@ class Search(Thing):
         queue = node._queue
         shelf = self.shelves[queue]
         if not shelf.nodes:
+            # Only here, as the number of the search may have changed since: see `begin`.
             shelf._number = self._number
             queue.line.push(shelf)
         shelf.nodes[node._place] = node

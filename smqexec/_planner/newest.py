@@ -8,9 +8,7 @@ whole graph each time.  So searches are suspended and kept::
     queue.line   may start: ready nodes that no search owns, and the shelves of searches
 
 Both are in order of number, the highest first.  A node has a number of its own.  A search has that of its
-head, where it began.  A shelf holds the ready nodes of one search for one queue, and has the number of the
-search.  While the first of `todo` has a higher number than the first of `queue.line`, `take` goes on
-searching there.  Otherwise the first of `queue.line` starts.
+head, where it began.  A shelf holds the ready nodes of one search for one queue.
 
 Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, a)::
 
@@ -24,20 +22,11 @@ Example, with one slot.  Three tasks are submitted: a = f(), b = g(a), c = h(b, 
 
 Why that is exact.  The dependencies of a node never change, and a node that starts has none pending.  So
 nodes leave the graph at its far end, and the others keep their order.  The order of a visited node changes by
-three events only.  A newer node that leads to it is searched: the newer search takes the node over, as a
-search never visits what a newer search owns.  It is promoted: it leaves its search and goes by its new
-number.  A node through which it was visited is dropped: see `left`.
+three events only: a newer node that leads to it is searched (see `_advance`), it is promoted, or a node
+through which it was visited is dropped (see `left`).
 
 Invariant: if a live search owns a node but not a pending dependency of it, then a newer search owns that
 dependency, or something in `todo`, at least as new, leads to it.
-
-Adoption.  A search is *intact* if it lost no node and skipped none.  If the first pending dependency of a new
-node is the head of an intact search, a search from the new node would first do all that the intact search
-does.  So the new node becomes its head, and its other dependencies are searched last.  Thus a chain that
-grows while it runs costs one step a node.  A head can be removed again as long as its other dependencies
-were not searched.  Thus many sinks share one chain.
-
-Held back.  A node that was held back (`DependencyPlanner.hold_back`) goes first once it is ready again.
 """
 
 from __future__ import annotations
@@ -72,7 +61,8 @@ class NewestFirst(Searches):
             node._search = None
         elif search is HELD_BACK:
             node._queue.held_back[node] = None
-            node._queue.line.late_top = inf  # until `held_back` is empty: so `take` looks there first
+            # Until `held_back` is empty no thing of the line is the first, so `take` looks in `held_back`.
+            node._queue.line.late_top = inf
         else:
             search.shelve(node)
 
@@ -84,15 +74,15 @@ class NewestFirst(Searches):
         self.leave(node)
         if search is not None and search.live:
             self.lose(search, node)
+            # `left` has to know what was visited through *node*, and by how old a search.
             node._search = Search(search._number, live=False)
         node._number = number
         self.put(node)
 
     def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None) -> Any:
-        """Start the node of *queue* that goes first; return None if none is ready.
+        """Start and return the node of *queue* that goes first, after *ended*, a node of *queue*, has ended.
 
-        Also None if *limit* steps of search do not find it: the next call goes on.  *ended*, a running node
-        of *queue*, ends first, with a value; `freed` may lack the node that starts.
+        Return None if none is ready, or if *limit* steps of search do not find it: the next call goes on.
         """
         if ended is None:
             queue.running += 1  # else one less runs, and one more
@@ -106,6 +96,7 @@ class NewestFirst(Searches):
                     return node
         line, todo = queue.line, self.todo
         while True:
+            # What goes first, if it is on top of its line: no gap is, and no late thing has a higher number.
             first, top = line.things[-1], todo.things[-1]
             number = top._number
             if number <= first._number:
@@ -132,7 +123,7 @@ class NewestFirst(Searches):
             if not queue.ready or limit <= 0:
                 queue.running -= 1
                 return None
-            # A gap is on top, or a late thing has a higher number: see ``line``.
+            # A gap is on top, or a late thing has a higher number, or `held_back` is not empty.
             if queue.held_back:
                 node = next(iter(queue.held_back))
                 del queue.held_back[node]
@@ -167,6 +158,7 @@ class NewestFirst(Searches):
         ):  # fmt: skip
             settle(self, [node])
             return None
+        # READY is skipped, so `freed` lacks *node*.
         queue.waiting -= 1
         node._stage = RUNNING
         node._search = None

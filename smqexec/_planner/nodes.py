@@ -98,16 +98,12 @@ class PlannedQueue:
         self.held_back: dict[Node, None] = {}
 
 
-# Links between nodes.
-
-
 def as_few(nodes: list[Any]) -> Any:
     """Return *nodes* in the form of `Node._dependents`: None, one node, or the list."""
     return nodes if len(nodes) > 1 else nodes[0] if nodes else None
 
 
 def dependencies_of(node: Node) -> list[Any] | tuple[Any, ...]:
-    """Return the dependencies of *node*."""
     needs = node._dependencies
     return needs if type(needs) is list or needs is NONE else (needs,)
 
@@ -121,7 +117,6 @@ def listed_dependencies(node: Node) -> list[Any]:
 
 
 def dependents_of(node: Node) -> list[Any]:
-    """Return the dependents of *node*."""
     return own_dependents(node) + node._parts()
 
 

@@ -1,10 +1,4 @@
-"""Oldest first: the ready node that was submitted first goes first.
-
-A node that is ready when it is added has the highest number so far: such nodes are in a deque.  A node that
-becomes ready later may have a lower number: such nodes are in a heap.  A node that is dropped, or starts
-before its turn, stays as a dead entry, until it is the first or `left` removes it.  Nothing is searched,
-and the fields `_search` and `_place` of nodes mean nothing.
-"""
+"""Oldest first: the ready node that was submitted first goes first.  Nothing is searched."""
 
 from __future__ import annotations  # noqa: I001
 
@@ -26,7 +20,8 @@ class Fifo:
     __slots__ = ("late", "things")
 
     def __init__(self) -> None:
-        # Ready nodes in ascending order of number, and dead ones.
+        # Ready nodes in ascending order of number, as most are ready when they are added.  A node that leaves
+        # before its turn stays as a dead entry, until it is the first or `left` removes it.
         self.things: deque[Any] = deque()
         # A heap of [number, node], for nodes that became ready after one with a higher number.
         self.late: list[list[Any]] = []

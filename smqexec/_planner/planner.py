@@ -1,8 +1,6 @@
 """The verbs, and the graph: which node waits for which.  The order decides which ready node starts first.
 
-A node waits while a dependency is not done.  The planner calls its order for each event of a node: `put` (it
-was added), `list_ready` (it became ready), `leave` (it is about to end or start), `left` (it has), `promote`.
-The order is a cache over the graph: `rebuild` makes it anew.  No method checks its arguments.
+A node waits while a dependency is not done.  No method checks its arguments.
 """
 
 from __future__ import annotations  # noqa: I001
@@ -33,7 +31,9 @@ class DependencyPlanner:
     def __init__(self, order: str) -> None:
         if order not in ("newest", "oldest"):
             raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
-        # Decides which ready node goes first.  The owner of the planner calls its `take`.
+        # Decides which ready node goes first: a cache over the graph.  The owner calls `take` of it.  The
+        # planner calls the others for each event of a node: `put` (it was added), `list_ready` (it became
+        # ready), `leave` (it is about to end or start), `left` (it has), `promote`.
         self.order: NewestFirst | OldestFirst = NewestFirst() if order == "newest" else OldestFirst()
         # The number of the last submission or, newest first, promotion.
         self._number = 0
@@ -83,7 +83,7 @@ class DependencyPlanner:
             things.append(node)
 
     def add_relay(self, node: Node, dependencies: Any = None) -> None:
-        """Add a relay.  It ends with its *dependencies*; or by `done`, after them, if `_ended_by_owner`."""
+        """Add a relay.  It ends with its *dependencies*; if `_ended_by_owner` by `done`, as these run."""
         missing = 0 if dependencies is None else link(node, dependencies)
         node._missing = missing + 1 if node._ended_by_owner else missing or 1
         node._stage = WAITING
@@ -92,6 +92,7 @@ class DependencyPlanner:
         """Start ready *node*, whatever would go first."""
         self.order.leave(node)
         node._stage = RUNNING
+        # So `left` lists nothing again: all that was visited through *node* has ended.
         node._search = None
         node._queue.ready -= 1
         node._queue.running += 1
@@ -107,7 +108,10 @@ class DependencyPlanner:
         node._missing = link(node, relay)
 
     def promote(self, node: Node) -> bool:
-        """Make pending *node* count as newly submitted; return False if it is not pending, or a relay."""
+        """Make pending *node* count as newly submitted; return False if it is not pending, or a relay.
+
+        Oldest first, *node* and all that it depends on go before all others.
+        """
         if not WAITING <= node._stage <= READY or node._queue is None:
             return False
         self._number += STRIDE
@@ -124,7 +128,7 @@ class DependencyPlanner:
         if runs:
             node._queue.running -= 1
         else:
-            # A relay.  Its dependencies may still be pending.
+            # A relay.  Its dependencies may go on, such as the generator of an item.
             needs = node._dependencies
             if type(needs) is list:
                 for other in needs:
@@ -175,6 +179,7 @@ class DependencyPlanner:
                 if other._stage < RUNNING:
                     (settled if other._tolerant else doomed).append(other)
             node._dependents = None
+        # Before the links go, as `left` follows them.
         self.order.left(pending)
         for node in pending:
             needs = dependencies_of(node)
@@ -185,6 +190,7 @@ class DependencyPlanner:
                 # finalizers may run.
                 node._dependencies = needs.copy()
                 needs.clear()
+        # After the order is right again, as this lists nodes.
         settle(self.order, settled)
         return dropped, self.take_freed()
 

@@ -58,6 +58,7 @@ class Searches:
             self.todo.remove(root)
             root._place = None
             return None
+        # A short cut for pairs: a search would start *need*, and end.
         need: Any = root._dependencies
         if (
             type(need) is not list and need._stage == READY and need._queue is queue
@@ -66,11 +67,12 @@ class Searches:
             root._place = None
             return need
         if search is None:
-            # The search goes on at the end of the path, with the dependency where the path ended.
+            # A new search goes on at the end of the path, with the dependency where the path ended.  Its
+            # frame includes the rest of this list, so *rests* does not.
             search = Search(root._number)
-            lowest = listed_dependencies(path[-1])
-            index = rests.pop()[1] - 1 if rests and rests[-1][0] is lowest else len(lowest) - 1
-            search.frames.append((lowest, index))
+            needs = listed_dependencies(path[-1])
+            index = rests.pop()[1] - 1 if rests and rests[-1][0] is needs else len(needs) - 1
+            search.frames.append((needs, index))
         # The path comes before all that the search has visited, in the order in which it was walked.
         search.lowest -= len(path)
         for place, node in enumerate(path, search.lowest):
@@ -81,7 +83,8 @@ class Searches:
             search.later = search.later or deque()
             search.later.extend(reversed(rests))
         search.head, search._number = root, root._number
-        for queue, shelf in search.shelves.items():  # none, if the search is new
+        # The shelves of an adopted search go by the new number.
+        for queue, shelf in search.shelves.items():
             if shelf.nodes:
                 queue.line.remove(shelf)
                 shelf._number = root._number
@@ -91,16 +94,15 @@ class Searches:
         return None
 
     def _path(self, root: Any, most: int) -> tuple[list[Node], list[Any], Search | None]:
-        """Walk from *root* along first pending dependencies, as far as no other search owns them.
-
-        Return at most *most* nodes, now in no line; the frames of their other dependencies; and the search
-        that is to adopt them, or None.
-        """
+        """Walk from *root* along first pending dependencies; return `path`, `rests`, the adopting search."""
         todo, things, number = self.todo, self.todo.things, root._number
+        # The nodes of the walk, at most *most*, now in no line.
         path: list[Node] = []
-        rests: list[Any] = []  # (dependencies, index of the next to visit)
+        # The other dependencies of these nodes, as frames.
+        rests: list[Any] = []
         node = need = root
         for _ in range(most):
+            # First the first pending dependency of *node*, in *need*.  The walk ends if there is none.
             need = node._dependencies
             if type(need) is list:
                 needs, index = need, 0
@@ -119,13 +121,16 @@ class Searches:
                 del things[-1]
             elif node._place is not None and node._place >= 0:
                 todo.remove(node)
-            # If the path ends here, `_advance` takes the next node, or skips it.
+            # Then *need* is the next *node*; or the path ends here, and `_advance` takes *need*, or skips it.
             if need._stage == READY:
                 break
             owner = need._search
             if owner is not None and owner.live:
                 if owner._number > number:
                     break
+                # Adoption.  An intact search, which lost no node and skipped none, has done all that a search
+                # from its head would do first.  So *root* becomes its head, and *rests* are searched last.
+                # Thus a chain that grows while it runs costs one step a node.
                 if owner.intact and self._uncover(owner, need):
                     return path, rests, owner
                 self.lose(owner, need)
@@ -138,7 +143,10 @@ class Searches:
         """Make *former* the head of *search* again; return False if more was searched from a newer head."""
         if former._place > ORIGIN:
             return False  # it never was the head
+        # The newer heads.  Each can be removed if its other dependencies were not searched: thus many sinks
+        # share one chain.
         heads: list[Node] = []
+        # So many frames of `later` remain: those of *former* and older heads.
         left = len(search.later)
         head: Any = search.head
         while head is not former:
@@ -152,13 +160,14 @@ class Searches:
             head = pending[0]
         self.todo.remove(search)
         if heads:
+            # `left` has to know that *search* has visited them.
             past = Search(search._number, live=False)
             for head in heads:
                 head._search = past
             while len(search.later) > left:
                 search.later.pop()
             search.head, search.lowest = former, former._place
-            # The other removed heads are listed nowhere: a search from the newest one leads to them.
+            # The other heads are listed nowhere: a search from the newest one leads to them.
             self.put(heads[0])
         return True
 
@@ -181,16 +190,14 @@ class Searches:
             search._place = None
 
     def _advance(self, search: Search, queue: PlannedQueue, limit: int) -> Any:
-        """Go on with *search*, the first of `todo`, to a ready node of *queue*; return that, listed nowhere.
-
-        None after *limit* steps, or if the search is at its end.
-        """
+        """Go on with *search*, the first of `todo`, to a ready node of *queue*; return that, in no line."""
         frames, number, todo = search.frames, search._number, self.todo
-        needs: Any = NONE  # the list that is visited: the dependencies of a node
+        # The list that is visited: the dependencies of a node.  *index*: of the next; *count*: of all.
+        needs: Any = NONE
         index = count = 0
         node: Any = None
         first = self.steps + 1
-        for self.steps in range(first, first + limit):
+        for self.steps in range(first, first + limit):  # then the next call goes on
             while index >= count:  # the list is at its end
                 if not frames and not search.later:
                     self.steps -= 1  # nothing is left to look at
@@ -207,11 +214,12 @@ class Searches:
                 if owner is search:
                     continue
                 if owner._number > number:
-                    search.intact = False  # the search skips the node
+                    search.intact = False  # the newer search keeps the node; from an older one it is taken
                     continue
                 if state == READY:
                     owner.unshelve(node)
                 self.lose(owner, node)
+            # No search owns it.  A newer node was promoted, and goes by itself.
             elif node._number > number:
                 search.intact = False
                 continue
