@@ -101,11 +101,13 @@ class DependencyPlanner:
 
     def hold_back(self, node: Node, relay: Node) -> None:
         """Let *node*, which just started, wait for *relay*; then, newest first, it goes before all others."""
+        node._search = HELD_BACK
+        link(node, relay)
+        # If an exception strikes before this line, *node* runs, and the links do no harm.
+        node._stage = WAITING
+        node._missing = 1
         node._queue.running -= 1
         node._queue.waiting += 1
-        node._search = HELD_BACK
-        node._stage = WAITING
-        node._missing = link(node, relay)
 
     def promote(self, node: Node) -> bool:
         """Make pending *node* count as newly submitted; return False if it is not pending, or a relay.
@@ -190,7 +192,6 @@ class DependencyPlanner:
                 # finalizers may run.
                 node._dependencies = needs.copy()
                 needs.clear()
-        # After the order is right again, as this lists nodes.
         settle(self.order, settled)
         return dropped, self.take_freed()
 

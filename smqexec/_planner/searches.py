@@ -98,8 +98,7 @@ class Searches:
         todo, things, number = self.todo, self.todo.things, root._number
         # The nodes of the walk, at most *most*, now in no line.
         path: list[Node] = []
-        # The other dependencies of these nodes, as frames.
-        rests: list[Any] = []
+        rests: list[Any] = []  # the other dependencies of these nodes, as frames
         node = need = root
         for _ in range(most):
             # First the first pending dependency of *node*, in *need*.  The walk ends if there is none.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from marks import slow_but
@@ -14,7 +15,7 @@ from planning import Held, Named, Planner, Tolerant, withdraw
 from strikes import strike
 
 import smqexec._planner
-from smqexec._planner.nodes import DONE, NEW, READY, RUNNING, WAITING, Node, dependencies_of
+from smqexec._planner.nodes import DONE, NEW, READY, RUNNING, WAITING, Node, dependencies_of, dependents_of
 
 ROOM = str(Path(smqexec._planner.__file__).parent)
 
@@ -86,72 +87,75 @@ class World:
             planner.done(ended[0])
 
     def may_end(self, relay: Any) -> bool:
-        needs = relay._dependencies
-        needs = needs if isinstance(needs, (list, tuple)) else [needs]
-        return relay._stage == WAITING and all(node._stage >= RUNNING for node in needs)
+        return relay._stage == WAITING and all(node._stage >= RUNNING for node in dependencies_of(relay))
 
 
-def add(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    needs = world.random.sample(world.in_states(WAITING, READY, RUNNING), 3)
-    node = Named("new")
-    world.nodes.append(node)
-    return lambda: world.planner.admit(node, world.queues[0], needs), lambda: None
+# What is interrupted: each returns the call, and what its caller does after a rebuild.
+Act: TypeAlias = tuple[Callable[[], Any], Callable[[], Any]]
 
 
-def add_relay(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    needs = world.random.sample(world.in_states(WAITING, READY, RUNNING), 2)
-    node = Held("new")
-    world.nodes.append(node)
-    return lambda: world.planner.admit(node, None, needs), lambda: None
+def nothing() -> None:
+    pass
 
 
-def take(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    return lambda: world.planner.take(world.queues[1]), lambda: None
+def add(world: World, relay: bool = False) -> Act:
+    needs = world.random.sample(world.in_states(WAITING, READY, RUNNING), 3 - relay)
+    world.nodes.append(node := (Held if relay else Named)("new"))
+    return partial(world.planner.admit, node, None if relay else world.queues[0], needs), nothing
 
 
-def end_by(end: Callable[[Any], Any], world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def add_relay(world: World) -> Act:
+    return add(world, relay=True)
+
+
+def take(world: World) -> Act:
+    return partial(world.planner.take, world.queues[1]), nothing
+
+
+def start(world: World) -> Act:
+    return partial(world.planner.start, world.random.choice(world.in_states(READY))), nothing
+
+
+def hold_back(world: World) -> Act:
+    node = next(node for node in world.in_states(RUNNING) if node not in world.held_back)
+    world.held_back.add(node)
+    world.nodes.append(relay := Named("lack"))
+    world.planner.admit(relay, None)
+    return partial(world.planner.hold_back, node, relay), nothing
+
+
+def done(world: World, end: str = "done") -> Act:
     node = max(world.in_states(RUNNING), key=lambda node: node._dependents is not None)
+    call = partial(getattr(world.planner, end), node)
+    return call, lambda: node._stage == RUNNING and call()
+
+
+def complete(world: World) -> Act:
+    return done(world, "complete")
+
+
+def drop(world: World) -> Act:
+    doomed = [world.random.choice(world.in_states(WAITING, READY))]
+    for node in doomed:  # the loop extends the list
+        doomed += [other for other in dependents_of(node) if not other._tolerant and other not in doomed]
 
     def again() -> None:
-        if node._stage == RUNNING:
-            end(node)
+        for node in doomed:
+            if node._stage <= RUNNING:
+                world.planner.drop_all(node)
 
-    return lambda: end(node), again
-
-
-def done(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    return end_by(world.planner.done, world)
+    return partial(world.planner.drop_all, doomed[0]), again
 
 
-def complete(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    return end_by(world.planner.complete, world)
-
-
-def drop(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    node = world.random.choice(world.in_states(WAITING, READY))
-    doomed = [node]
-    for other in doomed:  # it grows while we go
-        waiting = other._dependents
-        waiting = waiting if isinstance(waiting, list) else [waiting] if waiting is not None else []
-        doomed += [each for each in waiting if not each._tolerant and each not in doomed]
-
-    def again() -> None:
-        for other in doomed:
-            if other._stage <= RUNNING:
-                world.planner.drop_all(other)
-
-    return lambda: world.planner.drop_all(node), again
-
-
-def promote(world: World) -> tuple[Callable[[], Any], Callable[[], Any]]:
+def promote(world: World) -> Act:
     node = world.random.choice([node for node in world.in_states(WAITING, READY) if node._queue is not None])
-    return lambda: world.planner.promote(node), lambda: None
+    return partial(world.planner.promote, node), nothing
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-@pytest.mark.parametrize("act", [add, add_relay, take, done, complete, drop, promote])
+@pytest.mark.parametrize("act", [add, add_relay, take, start, hold_back, done, complete, drop, promote])
 @pytest.mark.parametrize("seed", slow_but(1, [0, 1]))
-def test_interrupted_at_each_line(order: str, act: Callable[[World], Any], seed: int) -> None:
+def test_interrupted_at_each_line(order: str, act: Callable[[World], Act], seed: int) -> None:
     line, struck = 1, True
     while struck:
         world = World(order, seed)
