@@ -1,6 +1,6 @@
 """What must hold of a planner's structures at any time between two calls, and what there is in them."""
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001
 
 from collections.abc import Callable, Iterable
 from math import inf
@@ -9,16 +9,8 @@ from typing import Any
 from smqexec._planner.line import BOTTOM, GAP, HELD_BACK, Line, Search, Shelf
 from smqexec._planner.newest import NewestFirst
 from smqexec._planner.nodes import (
-    DONE,
-    LATE,
-    READY,
-    RUNNING,
-    WAITING,
-    Node,
-    PlannedQueue,
-    dependencies_of,
-    dependents_of,
-)
+    DONE, LATE, READY, RUNNING, WAITING, Node, PlannedQueue, dependencies_of, dependents_of, linked,
+)  # fmt: skip
 from smqexec._planner.planner import DependencyPlanner
 
 
@@ -42,28 +34,13 @@ def check(
 ) -> None:
     """Assert every invariant; where one is broken, print the state.
 
-    Args:
-        planner: The planner.
-        queues: All of it.
-        nodes: All that are pending or running.  Without them those are
-            checked that the planner can find, and it keeps no list of
-            running nodes.
-
-    Raises:
-        AssertionError: an invariant is broken.
-
-    Cost: the whole graph, several times.
+    *queues*: all of *planner*.  *nodes*: all that are pending or running; None: those that can be found.
     """
     queues = list(queues)
     order = planner.order
     listed = order.listed(queues)
-    known = dict.fromkeys(listed if nodes is None else nodes)
-    todo = list(known)
-    for node in todo:  # it grows while we go
-        linked = [*dependencies_of(node), *dependents_of(node)]
-        new = [other for other in linked if other._stage < RUNNING and other not in known]
-        known.update(dict.fromkeys(new))
-        todo.extend(dict.fromkeys(new))
+    first = list(listed if nodes is None else nodes)
+    known = dict.fromkeys([*first, *(node for node in linked(first) if node._stage < RUNNING)])
     pending = [node for node in known if node._stage < RUNNING]
     try:
         # Nothing that was found has ended.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sys import maxsize
 from typing import Any
 
-from smqexec._planner.nodes import DONE, NEW, Group, Node, PlannedQueue, as_few
+from smqexec._planner.nodes import DONE, NEW, Node, PlannedQueue, as_few
 from smqexec._planner.planner import DependencyPlanner
 
 # What `take` returns here if its limit is used up while a node is ready.
@@ -59,13 +59,7 @@ class Planner(DependencyPlanner):
         self.add_queue(queue)
         return queue
 
-    def admit(
-        self,
-        node: Node,
-        queue: PlannedQueue | None,
-        dependencies: Iterable[Node] = (),
-        group: Group | None = None,
-    ) -> None:
+    def admit(self, node: Node, queue: Any, dependencies: Iterable[Node] = (), group: Any = None) -> None:
         """Add *node*, which depends on those of *dependencies* that are not done."""
         pending = [other for other in dependencies if other._stage < DONE]
         if queue is None:

@@ -23,12 +23,7 @@ ORDERS = ["newest", "oldest"]
 class Both:
     """A planner and the naive model: each call goes to both, and they must answer alike."""
 
-    def __init__(
-        self,
-        order: str = "newest",
-        queues: int = 1,
-        in_order: Collection[int] = (),
-    ) -> None:
+    def __init__(self, order: str = "newest", queues: int = 1, in_order: Collection[int] = ()) -> None:
         self.planner = Planner(order)
         self.queues = [self.planner.new_queue() for _ in range(queues)]
         self.model = Model(order)
@@ -64,20 +59,16 @@ class Both:
         return len(self.groups) - 1
 
     def add(
-        self,
-        queue: int | None,
-        needs: Sequence[int] = (),
-        group: int | None = None,
-        tolerant: bool = False,
+        self, queue: int | None, needs: Sequence[int] = (), group: Any = None, tolerant: bool = False,
         held: bool = False,
-    ) -> int:
+    ) -> int:  # fmt: skip
         task = len(self.nodes)
         ended = [need for need in needs if self.model.state[need] in ("done", "dropped")]
         node = ((Named, Tolerant), (Held, TolerantHeld))[held][tolerant](task)
         self.nodes.append(node)
         ordered = queue in self.last
         grouped = group is not None and not ordered and self.model.newest
-        opened, submission = self.groups[group] if grouped else (None, None)  # type: ignore[index]
+        opened, submission = self.groups[group] if grouped else (None, None)
         self.model.add(task, queue, [need for need in needs if need not in ended], submission)
         slots = None if queue is None else self.queues[queue]
         last = self.last[queue] if ordered else None  # type: ignore[index]
@@ -104,9 +95,7 @@ class Both:
     def take(self, queue: int, limit: int | None = None) -> int | None:
         return self._starts(self.model.first(queue), limit, partial(self.planner.take, self.queues[queue]))
 
-    def _starts(
-        self, expected: int | None, limit: int | None, call: Callable[[int | None], Any]
-    ) -> int | None:
+    def _starts(self, expected: int | None, limit: int | None, call: Callable[[Any], Any]) -> int | None:
         node: Any = SEARCHING
         while node is SEARCHING:
             node = call(limit)
@@ -409,15 +398,16 @@ def test_random_walk(chunk: int, order: str) -> None:
 
 
 @pytest.fixture
-def searched() -> Iterator[tuple[Both, Callable[[], None]]]:
-    """Queues 0 and 1 for the test, and a function that finishes all searches; it may be called ten times."""
+def searched() -> Iterator[tuple[Both, Callable[[], int]]]:
+    """Queues 0 and 1 for the test, and a function that finishes all searches, and returns all their steps."""
     both = Both(queues=3)
-    for _ in range(10):
+    for _ in range(100):
         both.add(2)
 
-    def search() -> None:
-        task = both.take(2)  # the oldest task: all others are visited first
-        assert task is not None
+    def search() -> int:
+        assert both.take(2) is not None
+        both.check()
+        return both.planner.order.steps
 
     yield both, search
     both.check()
@@ -438,13 +428,11 @@ def test_sinks_of_one_pending_chain_are_adopted_in_turn(searched: Any) -> None:
     chain = both.add(0)
     for _ in range(20):
         chain = both.add(0, [chain])
-    search()
-    steps = both.planner.order.steps
+    steps = search()
     for _ in range(30):
         both.add(0, [chain])
-        assert both.take(1) is None
-        both.check()
-    assert both.planner.order.steps - steps <= 2 * 30
+        end = search()
+    assert 30 <= end - steps <= 4 * 30
     drain(both, 0)
 
 
@@ -452,28 +440,13 @@ def test_chain_with_another_sink_at_each_task(searched: Any) -> None:
     both, search = searched
     both.take(both.add(0) and 0)
     link = both.add(0, [both.add(0)])
-    search()
-    steps = both.planner.order.steps
+    steps = search()
     for _ in range(30):
         previous, link = link, both.add(0, [link])
         both.add(0, [previous])
-        both.check()
-    search()
-    assert both.planner.order.steps - steps <= 5 * 60
+        end = search()
+    assert 60 <= end - steps <= 5 * 60
     drain(both, 0)
-
-
-def test_tasks_that_no_search_has_visited_cost_no_steps_as_they_are_added(searched: Any) -> None:
-    """A chain grows, and no search owns it, while a search of other tasks is suspended."""
-    both, search = searched
-    both.take(both.add(0) and 0)
-    both.add(0, [both.add(0)])
-    search()
-    steps = both.planner.order.steps
-    link = both.add(1, [both.add(None, held=True)])
-    for _ in range(200):
-        link = both.add(1, [link])
-    assert both.planner.order.steps - steps <= 2 * 200
 
 
 def test_heads_that_cannot_be_removed_are_visited_once(searched: Any) -> None:
@@ -486,10 +459,11 @@ def test_heads_that_cannot_be_removed_are_visited_once(searched: Any) -> None:
     both.add(1, [both.add(1), head])
     for _ in range(40):
         head = both.add(0, [head])
-    steps = both.planner.order.steps
+    steps = search()
     for _ in range(40):
         both.add(0, [former])
-    assert both.planner.order.steps - steps <= 3 * 40
+        end = search()
+    assert 40 <= end - steps <= 6 * 40
     drain(both, 0)
 
 
