@@ -1,8 +1,7 @@
 """Waits: what a thread waits for, what wakes the thread, and which tasks its worker runs meanwhile.
 
 One thread at a time waits.  It blocks in `sleep`; whatever may let it go on calls `wake`, from any thread.
-No wake is lost: each is an entry of a queue, and stays until the thread takes it.  A wake too many is
-harmless: the thread looks again, and sleeps.
+No wake is lost: it stays until the thread takes it.  After one too many the thread looks again, and sleeps.
 
 The wait of a worker is also a *search* for the ready tasks of its own queue that the awaited futures need:
 the worker runs them nested, in its slot and thread.  The waiting thread advances the search under the lock of
@@ -39,8 +38,7 @@ class Waiter:
     """What a thread sleeps in; also a waiter in the sense of `concurrent.futures.wait`."""
 
     def __init__(self) -> None:
-        # One entry for each event that may let the thread go on.  Any thread puts one, without a lock.
-        self.wakes: SimpleQueue[None] = SimpleQueue()
+        self.wakes: SimpleQueue[None] = SimpleQueue()  # one entry for each wake
 
     def wake(self) -> None:
         self.wakes.put(None)
@@ -80,14 +78,12 @@ class Wait(Waiter):
         super().__init__()
         # FIRST_COMPLETED, FIRST_EXCEPTION or ALL_COMPLETED; constant, as the next field.
         self.return_when = return_when
-        # All awaited futures must end.
         self.strict = return_when == ALL_COMPLETED
         # The futures that have not ended.  The thread that ends a future writes this and the next two fields,
         # each by one atomic operation; no lock serialises them.
         self.pending = futures.copy()
         # The other futures in the order of their ends, until the waiting thread takes them.
         self.ended: deque[Future[Any]] = deque()
-        # A future has failed.
         self.failed = False
         # It was logged that the wait may never end.  Written by the waiting thread, as are all fields below.
         self.warned = False
@@ -110,7 +106,6 @@ class Wait(Waiter):
         """Begin a search for the calling thread, which has *workers*."""
         # All workers of the thread, the outermost first; none outside of tasks.
         self.workers = workers
-        # The scheduler of these workers.
         self.scheduler: Any = workers[0].queue.scheduler if workers else None
         # By queue, the worker in whose slot a task of that queue runs nested.
         self.homes = {worker.queue: worker for worker in workers}
