@@ -36,6 +36,13 @@ def _arrived(number: int, load: bytes) -> Homely:
     return value
 
 
+class Homeless:
+    """A value that no process can unpickle."""
+
+    def __reduce__(self) -> Any:
+        return failing, ("not here",)
+
+
 def grow(value: Homely | int) -> Homely:
     """A new value, one larger."""
     if isinstance(value, Homely):

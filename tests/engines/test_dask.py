@@ -590,6 +590,8 @@ def test_nothing_of_a_generator_stays_on_the_cluster(client: Any, remote: Any) -
     before = client.run_on_scheduler(calls.queues_kept)  # of workers that were lost
     assert remote.submit(calls.counting, 3).result(DEADLINE) == [0, 1, 2]
     assert isinstance(remote.submit(calls.failing_after, 1).exception(DEADLINE), OSError)
+    with pytest.raises(ValueError, match="not here"):
+        remote.submit(calls.counting, calls.Homeless()).result(DEADLINE)
     cancelled = remote.submit(calls.counting, 10**9)
     cancelled[0].result(DEADLINE)
     cancelled.cancel()

@@ -70,11 +70,7 @@ def in_loop(client: Client, call: Callable[..., Awaitable[Any]], *args: Any) -> 
 
 
 def pack(client: Client, call: Call) -> tuple[bytes, list[Future]]:
-    """Pickle *call* for the cluster of *client*; return it and the futures whose values it needs.
-
-    Raises:
-        PicklingError: A part of the call can't be pickled.
-    """
+    """Return *call*, pickled, and the futures whose values it needs; raise a PicklingError if it can't be."""
     numbers: dict[Future, int] = {}
 
     def number_of(value: Any) -> int | None:
@@ -102,28 +98,29 @@ class ClusterConnection:
     """This process's end of a connection.  A thread serves it until the call has ended."""
 
     def __init__(self, client: Client, receiver: Receiver) -> None:
-        name = f"smqexec-{uuid.uuid4().hex}"
-        # Constant, as is the worker's end.
+        names = [f"smqexec-{uuid.uuid4().hex}" for _ in range(2)]
+        # Constant, as are the ends.
         self._client = client
-        self.address = WorkerEnd(*(in_loop(client, _open, client, f"{name}-{n}") for n in range(2)))
-        in_loop(client, self.address.answers.put, BEGIN)
-        receiver.on_end = self._end
+        self.address = End(*names)
+        self._end = End(*(in_loop(client, _open, client, name) for name in names))
+        in_loop(client, self._end.answers.put, BEGIN)
+        receiver.on_end = self._stop
         threading.Thread(target=self._serve, args=(receiver,), name="smqexec-values").start()
 
     def _serve(self, receiver: Receiver) -> None:
         with suppress(Exception):  # the cluster is gone
             receiver.serve(self)
-            self.address.close()
+            self._end.close()
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         if self._client.status == "running":
-            self._client.loop.add_callback(self.address.values.put, END)
+            self._client.loop.add_callback(self._end.values.put, END)
 
     def send(self, going: bool) -> None:
-        in_loop(self._client, self.address.answers.put, going)
+        in_loop(self._client, self._end.answers.put, going)
 
     def recv_bytes(self) -> bytes:
-        pickled: bytes = in_loop(self._client, self.address.values.get)
+        pickled: bytes = in_loop(self._client, self._end.values.get)
         if pickled == END:
             raise EOFError
         return pickled
@@ -135,17 +132,18 @@ async def _open(client: Client, name: str) -> Queue:
     return queue
 
 
-class WorkerEnd(NamedTuple):
-    """The worker's end of a connection.  It can be pickled: the worker opens queues of the same names."""
+class End(NamedTuple):
+    """An end of a connection; as the address of the other end it has the names of the queues alone."""
 
-    values: Queue
-    answers: Queue
+    values: Any
+    answers: Any
 
     def connect(self) -> RemoteReceiver:  # pragma: no cover - called on workers
+        end = End(*map(Queue, self))
         with suppress(TimeoutError):
-            if self.answers.get(timeout=BEGINNING) == BEGIN:
-                return RemoteReceiver(self)
-        self.close()
+            if end.answers.get(timeout=BEGINNING) == BEGIN:
+                return RemoteReceiver(end)
+        end.close()
         raise RuntimeError(BEGUN_ANEW)
 
     def send(self, value: Any) -> None:  # pragma: no cover - called on workers
