@@ -134,9 +134,7 @@ def by_phases(files: Files, jobs: int, delay: float, show: Callable[[Pair], obje
             raise
 
 
-def submit_all(
-    files: Files, disk: Queue, cores: Queue, delay: float
-) -> dict[Task[Any], tuple[str, ...]]:
+def submit_all(files: Files, disk: Queue, cores: Queue, delay: float) -> dict[Task[Any], tuple[str, ...]]:
     """Submit each file's own tasks, then its pair with each file before; return the files of each task.
 
     The tasks that read are not among these: their results would stay in memory.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from ._calls.interrupts import LOGGER
 from ._core.exclusive import Forked
@@ -19,6 +19,8 @@ from ._futures.names import counted
 from ._observe import why
 from ._workers.stall import stalled
 from ._workers.waiting import at_work
+
+Queues: TypeAlias = "Sequence[QueueState] | None"  # None: all of the scheduler
 
 
 class Ending:
@@ -54,9 +56,7 @@ class Ending:
         running = sum(queue.running for queue in queues)
         return running == len(self._core.waiting_tasks()) and not any(queue.pending for queue in queues)
 
-    def shutdown(
-        self, queues: Sequence[QueueState] | None = None, wait: bool = True, cancel_futures: bool = False
-    ) -> None:
+    def shutdown(self, queues: Queues = None, wait: bool = True, cancel_futures: bool = False) -> None:
         """Shut down *queues*, or all: see `Queue.shutdown`."""
         core = self._core
         queues = core.queues.copy() if queues is None else queues
@@ -87,7 +87,7 @@ class Ending:
             if not queue.workers and queue.ending:
                 section.then(queue.pool.join, False)
 
-    def interrupt(self, queues: Sequence[QueueState] | None = None) -> None:
+    def interrupt(self, queues: Queues = None) -> None:
         """Cancel the pending tasks of *queues*, or of all, and ask the running ones to end."""
         if self._core.deferred(self.interrupt, queues):
             return
@@ -105,10 +105,7 @@ class Ending:
             self._core.termination.cancel_pending(queue)
 
     def leave(
-        self,
-        kind: type[BaseException] | None,
-        shut_down: Callable[[], None],
-        queues: Sequence[QueueState] | None = None,
+        self, kind: type[BaseException] | None, shut_down: Callable[[], None], queues: Queues = None
     ) -> None:
         """Call *shut_down* at the end of a ``with`` block that raised *kind*, or None; cancel at Ctrl-C."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):

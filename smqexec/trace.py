@@ -93,10 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 target.write(page(trace, os.path.basename(options.file)))
         if options.text or options.output is None:
             _print(text(trace, options.file))
-    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
-        return 1
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has closed the pipe
+            print(error, file=sys.stderr)
         return 1
     return 0
 

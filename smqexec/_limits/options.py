@@ -25,21 +25,15 @@ KNOWN = frozenset({"name", "after", "context", "timeout", "resources", "hold", "
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Options:
-    """The checked options of a task."""
+    """The checked options of a task: see `Queue.options`."""
 
-    #: In place of the function's name.
     name: str | None = None
-    #: Futures that must be done before the start; any outcome will do for `settled` ones.
     after: tuple[Future[Any] | settled[Any], ...] = ()
-    #: The call runs in this context; None: in a copy of the submitter's, if the queue makes one.
     context: Context | None = None
-    #: Seconds to wait for room if the queue has a pending limit; None for no limit.
     timeout: float | None = None
     #: Options for the queue's engine.
     engine: dict[str, Any] = field(default_factory=dict)
-    #: The units that the task takes.
     resources: dict[Resource, int] = field(default_factory=dict)
-    #: The task keeps its units beyond its end.
     hold: bool = False
     #: The allocations whose units return when this task, and all others that release them, have ended.
     releases: tuple[Allocation, ...] = ()
