@@ -697,12 +697,13 @@ class Internal(Exception):
     """A fault of our own code."""
 
 
-PLANNING = "add_queue group add add_relay hold_back start done drop promote rebuild"
-ORDERING = "put list_ready take leave left promote listed"
+PLANNING = "add_queue add add_relay hold_back start done drop promote"
+ORDERING = "list_ready take leave left promote listed"
 SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [
     *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
-    *((NewestFirst, name, "newest") for name in ORDERING.split()),
+    (DependencyPlanner, "group", "newest"),  # of a `map`: the other order needs none
+    *((NewestFirst, name, "newest") for name in ["put", *ORDERING.split()]),
     *((OldestFirst, name, "oldest") for name in ORDERING.split()),
 ]
 
@@ -756,6 +757,15 @@ def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
         for future in list(futures):
             assert wait([future], SECOND).done
             assert future is doomed or not isinstance(future.exception(), TimeoutError)
+        keeping = attempt(queues[0].options(resources={disk: 1}, hold=True).submit, abs, -1)
+        with scheduler.stop():
+            others = [attempt(submit, abs, keeping)]
+            lacking = attempt(queues[0].options(resources={disk: 1}).submit, abs, keeping)  # it is held back
+            others.append(attempt(submit, abs, keeping))
+        assert not wait(others, SECOND).not_done
+        if isinstance(keeping, Task):
+            attempt(queues[0].options(release=[keeping]).submit, abs, keeping)
+        assert wait([lacking], SECOND).done
         lasting = attempt(submit, abs, Future())
         for queue in queues:
             queue.shutdown(wait=False, cancel_futures=True)
@@ -785,6 +795,7 @@ def test_fault_of_ours(
             patch.setattr(where, name, strike)
             futures = beside(lambda: life(order, number, **options)).result(DEADLINE)
             assert all(future.done() for future in futures)
+            assert next(calls) > 1, "it was not struck"
         for record in caplog.records:
             assert record.name == "smqexec" and record.levelno == logging.CRITICAL and record.exc_info
     gc.collect()  # the exceptions keep frames, and these tasks, in cycles

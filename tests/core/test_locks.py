@@ -147,13 +147,14 @@ def test_resources_are_lent(order: str) -> None:
         until(lambda: disk.free == 2)
 
 
-def test_parts_and_groups() -> None:
-    with Queue(1) as queue:
+def test_parts_groups_and_waits() -> None:
+    with planned(1, 1) as (scheduler, queue, other):
         assert list(queue.map(abs, [1, 2])) == [1, 2]
         assert queue.submit(divmod, 7, 4)[1].result(DEADLINE) == 3
         with pytest.raises(TimeoutError):
             queue.submit(lambda: queue.submit(str, Future()).result(0.001)).result(DEADLINE)
-        queue.shutdown(cancel_futures=True)
+        queue.submit(lambda: other.submit(scheduler.wait, 0.01).result()).result(DEADLINE)
+        assert Queue(scheduler, inline=True).submit(int).result(DEADLINE) == 0
 
 
 def test_stop_and_end() -> None:
