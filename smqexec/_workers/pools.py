@@ -25,8 +25,6 @@ from types import FrameType
 from typing import Any
 from weakref import WeakSet, ref
 
-from typing_extensions import override
-
 from .._calls.interrupts import elsewhere, headroom, unmasked
 from .._core.process import members
 from .._core.queue_state import CURRENT, Backend, QueueState, Worker
@@ -87,7 +85,6 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         # Never lowered: workers leave as they ask for a task, and until then each needs a thread.
         self._max_workers = max(self._max_workers, number)
 
-    @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         super().shutdown(False, cancel_futures=cancel_futures)
         # The pool of a queue is part of a cycle, so it must not keep threads that have ended.  No thread is
@@ -97,7 +94,6 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         for thread in threads if wait else ():
             thread.join()
 
-    @override
     def _adjust_thread_count(self) -> None:
         # If no thread could be started for a worker, the next free thread takes its call.  On CPython 3.11
         # that thread counts as idle although a second call waits for it.  So no thread counts as idle here.
@@ -105,7 +101,6 @@ class ThreadPool(Backend, ThreadPoolExecutor):
             pass
         super()._adjust_thread_count()
 
-    @override
     def _initializer_failed(self) -> None:
         # Called by the thread whose initializer has failed; the scheduler's lock is not held.
         queue = self.queue()

@@ -14,8 +14,6 @@ from functools import partial
 from time import sleep
 from typing import Any
 
-from typing_extensions import override
-
 from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
 from .._core.blocking import block
 from .._core.exclusive import Section, breakdown_on_error
@@ -56,29 +54,23 @@ class ConditionWait(Wait):
         found = self.core.running_tasks() + self.core.termination.pending()
         return [task for task in found if self.queue in (None, task._queue)]
 
-    @override
     def awaited(self) -> set[Any]:
         return {self}
 
-    @override
     def satisfied(self) -> bool:
         return self not in self.core.condition_waiters  # from when the condition has held once
 
-    @override
     def close(self) -> None:
         self.leave_search()
         with Section(self.core):
             self.core.condition_waiters.pop(self, None)
 
-    @override
     def ready_without_worker(self) -> None:
         self.wake()
 
-    @override
     def has_work(self) -> bool:
         return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
 
-    @override
     def take(self) -> Any:
         queues = [] if self.scheduler.stopped else self.homes
         tasks = (self.scheduler.take_next(queue, SEARCH_LIMIT) for queue in queues)

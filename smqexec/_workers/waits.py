@@ -20,8 +20,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 from weakref import ref
 
-from typing_extensions import override
-
 from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker, searches
 from .._futures.at_end import Foreign
@@ -120,7 +118,6 @@ class Wait(Waiter):
         # A heap of ready tasks by their places.  Guarded by the lock of `scheduler`.
         self.ready: list[tuple[int, ref[Any]]] = []
 
-    @override
     def add_result(self, future: Future[Any]) -> None:
         self.pending.discard(future)
         self.ended.append(future)
@@ -128,7 +125,6 @@ class Wait(Waiter):
 
     add_cancelled = add_result
 
-    @override
     def add_exception(self, future: Future[Any]) -> None:
         self.failed = True
         self.add_result(future)

@@ -25,7 +25,6 @@ from typing import Any, ClassVar
 
 from distributed import Client
 from distributed import Future as DaskFuture
-from typing_extensions import override
 
 from ..._calls.callables import name_of
 from ..._futures.remote_value import Remote
@@ -76,12 +75,10 @@ class ClusterFuture(Remote):
         # `cancel` was called.  Written by any thread.
         self._asked = False
 
-    @override
     def running(self) -> bool:
         """Return True until the call is done: only the cluster knows whether it has begun."""
         return not self.done()
 
-    @override
     def cancel(self) -> bool:
         """Ask the cluster not to make the call; return False, as a worker may be making it.
 
@@ -95,7 +92,6 @@ class ClusterFuture(Remote):
             client.loop.add_callback(client.cancel, [self.remote])
         return self.cancelled()
 
-    @override
     def result(self, timeout: float | None = None) -> Any:
         """Return the value, which is fetched on the first request.
 
@@ -232,7 +228,6 @@ class DaskExecutor(Engine):
             )
         return threads
 
-    @override
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ClusterFuture:
         """Have ``fn(*args, **kwargs)`` called on the cluster; its futures among the arguments are replaced.
 
@@ -286,7 +281,6 @@ class DaskExecutor(Engine):
         self._broken = BrokenCluster(lost)
         return self._broken
 
-    @override
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls.  The client and the cluster stay as they are.
 
