@@ -20,8 +20,7 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
         return line[: line.index(task)] if task in line else []
 
     def ready(self, task):
-        ended = {task for task in self.state if self.state[task] in ("done", "dropped")}
-        return ended.issuperset(self.needs[task]) and not self.before(task)
+        return all(self.state[need] in ("done", "dropped") for need in self.needs[task]) and not self.before(task)
 
     def leave_line(self, task):  # it starts, or is dropped
         line = self.lines.get(self.queue[task], [])

@@ -204,16 +204,9 @@ def every_choice(play: Callable[[Callable[[int], int]], None]) -> int:
 
 
 def play(
-    graph: Graph,
-    queue_of: tuple[int, ...],
-    slots: int,
-    order: str,
-    first: int,
-    choose: Callable[[int], int],
-    in_order: Collection[int] = (),
-    drops: int = 0,
-    items: Mapping[tuple[int, int], int] | None = None,
-) -> None:
+    graph: Graph, queue_of: tuple[int, ...], slots: int, order: str, first: int, choose: Callable[[int], int],
+    in_order: Collection[int] = (), drops: int = 0, items: Mapping[tuple[int, int], int] | None = None,
+) -> None:  # fmt: skip
     """Submit *first* tasks, then let chance decide what is next: a submission, an end, one of *drops*.
 
     Free slots are filled at once, as the scheduler does.  *items* says, for each pair (task, generator),
