@@ -20,7 +20,8 @@ class Model:  # tasks are numbers; one of no queue is a relay, and no sink
         return line[: line.index(task)] if task in line else []
 
     def ready(self, task):
-        return all(self.state[need] in ("done", "dropped") for need in self.needs[task]) and not self.before(task)
+        ended = all(self.state[need] in ("done", "dropped") for need in self.needs[task])
+        return ended and not self.before(task)
 
     def leave_line(self, task):  # it starts, or is dropped
         line = self.lines.get(self.queue[task], [])
