@@ -37,7 +37,7 @@ class Container:
         self.kind = kind  # as `kind_of` returns it; constant
         # A copy of the contents: see `_copy`.  Records replace containers in it.  None at the end.
         self.parts: Any = parts
-        self.attributes: Any = attributes  # of a dataclass or named tuple; None at the end
+        self.attributes = attributes  # of a dataclass or named tuple
         # Makes a mutable container, without contents, or an immutable one of its contents.  Constant.
         self.make: Callable[..., Any] = type(value)
         if type(value) is deque:
@@ -174,5 +174,5 @@ def rebuild(parts: Sequence[Any], containers: Sequence[Container], take: Take | 
             container.fill(take)
     values = substitute(parts, take)
     for container in containers:  # the records may form a cycle
-        container.parts = container.made = container.attributes = None
+        container.parts = None
     return values
