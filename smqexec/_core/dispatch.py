@@ -1,10 +1,9 @@
 """When tasks start: workers take tasks, end them, and become idle; a stop holds all tasks that are pending.
 
-A worker gets a task in two ways.  `Dispatcher.begin` returns its first task, and the next one after the
-worker was idle.  `Dispatcher.complete`, the hot path of the package, ends the task that a worker has run, and
-returns its next task: in one hold of the lock, and mostly in one call of the planner.  `complete` has two
-tests for all that is not plain: the task has no record of waiters, callbacks and hooks (`AtEnd`), and the
-queue has no rules.  A task that raised ends by `Termination.fail`, and its worker then calls `begin`.
+A worker gets its first task from `Dispatcher.begin`, and the next one after it was idle.  `complete`, the hot
+path of the package, ends a task and returns the worker's next one in one hold of the lock, and mostly in one
+call of the planner.  It has two tests for all that is not plain: the task has no record of waiters, callbacks
+and hooks (`AtEnd`), and the queue no rules.  A task that raised ends by `Termination.fail`, then `begin`.
 """
 
 from __future__ import annotations
@@ -45,13 +44,12 @@ class Dispatcher:
                     worker.thread = threading.get_ident()
                 else:
                     queue.name_worker(worker)
-                # After `resize` there may be too many workers: those that ask first leave.
+                # After `resize` there may be too many.
                 leaves = len(queue.workers) > queue.limit
                 if not leaves and (task := core.take(worker)) is None:
                     queue.idle[worker] = None
                     queue.wakes_none = False
-                    # Read after the worker has entered `idle`.  So either this thread sees that the queue is
-                    # ending, or the thread that ends the queue finds the worker in `idle`.
+                    # After the worker has entered `idle`, where `QueueState.lose` finds it.
                     leaves = queue.ending or not queue.keeps_idle
                 if leaves:
                     queue.leave(worker)
@@ -101,8 +99,7 @@ class Dispatcher:
             task._outcome = value
             successor: Any
             if task._at_end is None and more and not queue.has_rules:
-                # The hot path: one call of the planner ends the task and starts the next one.  Waiters of the
-                # task are woken before a long search, which `begin` does.
+                # The hot path.  A long search is left to `begin`: waiters of the task are woken before it.
                 successor = core.take_next(queue, SEARCH_LIMIT, task)
                 if successor is not None and not core.planner.order.freed:
                     # For most tasks nothing else is to be done: this saves the tests below.
@@ -148,10 +145,8 @@ class Dispatcher:
         core, queue = self._core, worker.queue
         if not queue.ready:
             return None
-        surplus = len(queue.workers) > queue.limit
-        # A callback may wait for whatever is ready now.  After a nested task (not *more*) the worker goes on
-        # with the task that waited for it.
-        if not more or surplus or (at_end is not None and at_end.calls()):
+        # A callback may wait for whatever is ready now.
+        if not more or len(queue.workers) > queue.limit or (at_end is not None and at_end.calls()):
             core.wake(queue)
             return None
         successor = core.take(worker, brief=True)

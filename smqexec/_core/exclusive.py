@@ -45,11 +45,9 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
-        # The main thread waits for the lock in `Section`.  Meanwhile calls of handlers are deferred, as many
-        # signals would nest one handler in another.  Only the main thread reads and writes this field.
+        # The main thread, which alone uses this field, waits for the lock: handlers must not do so, nested.
         self.entering = False
-        # Workers to start in their backends.  The thread that releases the lock takes them first: so the list
-        # is empty while the lock is free.
+        # Workers to start.  Who releases the lock takes them: the list is empty while the lock is free.
         self.starts: list[Worker] = []
 
     #: Start these workers; the lock is not held.
@@ -72,10 +70,8 @@ class Exclusive:
 
     def spin_and_lock(self) -> None:
         """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
-        # The lock is mostly held for a microsecond or two.  A thread that blocks at once gets the lock at its
-        # release, but needs the interpreter lock to go on.  Meanwhile the next thread blocks too, and from
-        # then on each task costs a switch of threads: three times the cost with 16 threads.  The main thread
-        # blocks at once: spinning would almost double its submits on free-threaded CPython 3.13.
+        # Who blocks at once gets the lock at its release, but then waits for the interpreter lock: thrice
+        # the cost with 16 threads.  Spinning would double the main thread's submits on 3.13t.
         if get_ident() not in MAIN:
             for _ in range(SPINS):
                 time.sleep(0)  # lets the holder go on

@@ -60,8 +60,7 @@ def _at_exit_if_interrupted() -> None:
 
 def _finish(interrupted: bool) -> None:
     """Wait for all submitted tasks.  If *interrupted*, Ctrl-C came before, and the next one is raised."""
-    # First: `State.add_queue` lets a queue that is made from now on refuse tasks, and all queues that were
-    # made before are found here, by their schedulers.
+    # First: a queue that is made from now on refuses tasks, and those made before are found here.
     State.exiting = True
     found = members(schedulers)
     for scheduler in found:
@@ -112,8 +111,7 @@ def _after_fork() -> None:  # pragma: no cover - in a child
 
 def come_before() -> None:
     """Register our exit hook again if another module has registered a hook since."""
-    # The hooks of `ProcessPoolExecutor` and of loky let their executors refuse all later calls.  Loky enters
-    # its hook at the first call.  So this is called as a queue on an executor is made, and after each call.
+    # Those of process pools let these refuse all later calls; loky enters its hook at the first call.
     global _hooks
     hooks: Any = threading._threading_atexits  # type: ignore[attr-defined]
     if len(hooks) != _hooks:

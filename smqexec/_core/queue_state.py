@@ -1,12 +1,10 @@
 """Records of the core: a queue, its backend and workers, and what the calling thread does for us.
 
-A worker fills a slot of its queue for as long as it lives.  A worker with a thread is *coming* (it was
-started or woken, and has not looked for a task since), then *running* (`Worker.task`), then *idle* (it found
-no ready task, and waits for an entry of `Worker.wakes`), then coming again.  It leaves when its queue ends,
-or has too many workers.  A worker without a thread of its own leaves in place of becoming idle.
+A worker fills a slot of its queue for as long as it lives.  It is *coming* (started or woken, and has not
+looked for a task since), then *running* (`Worker.task`), then *idle* (it waits for an entry of `wakes`), then
+coming again.  It leaves when its queue ends, has too many workers, or, without a thread, when it would idle.
 
 No wake is lost: a worker enters `QueueState.idle` under the hold of the lock in which it found no ready task.
-So the thread that makes a task ready finds it there.  A woken worker looks for a task by itself.
 """
 
 from __future__ import annotations
@@ -33,8 +31,7 @@ STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 # Nodes that a search visits under one hold of the lock: 0.1 ms on the slowest machine tried, 0.5 ms at worst.
 SEARCH_LIMIT = 300
 
-# The searches of all waiting workers of the process: one may wait for tasks of several schedulers.  Each is
-# added and removed by its own thread; others iterate over a copy.
+# Of all waiting workers of the process.  Each is written by its own thread; others iterate over a copy.
 searches: dict[Search, None] = {}
 
 
@@ -80,18 +77,15 @@ class Worker:
     def __init__(self, queue: QueueState) -> None:
         # Constant.
         self.queue = queue
-        # An entry wakes the idle worker.  Any thread may put one, without a lock; only the worker gets them.
+        # An entry, put by any thread without a lock, wakes the idle worker.
         self.wakes: SimpleQueue[None] = SimpleQueue()
-        # The running task, the innermost if tasks run nested.  The scheduler's lock guards this and all
-        # fields below.
+        # The running task, the innermost if nested.  The scheduler's lock guards this and all fields below.
         self.task: Task[Any] | None = None
-        # Tasks that wait while `task` runs nested in them, the outermost first; None for a callback that
-        # waits.  Written by ``_workers.waiting``, in the worker's thread.
+        # Tasks that wait while `task` runs nested in them, the outermost first; None: a callback that waits.
         self.suspended: list[Task[Any] | None] = []
         # Each `Wait`, the outermost first, after the length of `suspended` as it began; the `Wait` writes it.
         self.waits: list[tuple[int, Any]] = []
-        # None until the worker has asked for a task.  Then the identifier of its thread; or the name of its
-        # slot, if it has no thread of its own.
+        # None until it asks for a task; then the identifier of its thread, or else the name of its slot.
         self.thread: int | str | None = None
         # The number in the name of its slot; 0 if it has no such name.
         self.number = 0
@@ -136,8 +130,8 @@ class Barrier(Node):
         task 1 <-- barrier 1 <-- task 2 <-- barrier 2 <-- task 3
                        ^------------------------'
 
-    The dispatcher ends it when its task starts; the planner, if its task ends without a start.  So at most
-    one task of the queue is ready.  The search visits all that the tasks before need through it.
+    The dispatcher ends it when its task starts; the planner, if that never starts.  So at most one task of
+    the queue is ready, and the search visits through it all that the tasks before need.
     """
 
     __slots__ = ()
@@ -162,7 +156,7 @@ class QueueState(PlannedQueue):
         self.pool = pool
         self.keeps_idle, self.inline, self.remote_values = pool.keeps_idle, pool.inline, pool.remote_values
         self.name = name
-        # How many slots it has: ``max_workers``.  Written by `Dispatcher.resize`, as is the next field.
+        # How many slots it has: ``max_workers``.
         self.width = limit
         # How many workers it may have: `width`, and ``prefetch``.  After a `resize` it has more for a while.
         self.limit = limit
@@ -174,8 +168,7 @@ class QueueState(PlannedQueue):
         self.coming: dict[Worker, None] = {}
         # A heap of the free numbers of slots.  The highest is the first number that no worker ever had.
         self._numbers = [1]
-        # Searches of its workers that wait inside a task, and may run its tasks nested.  Each search adds and
-        # removes itself.
+        # Searches of its workers that wait inside a task, and may run its tasks nested.
         self.searches: dict[Search, None] = {}
         # How many of its tasks have ended with a value, with an exception, and cancelled.
         self.done = self.failed = self.cancelled = 0
@@ -187,8 +180,7 @@ class QueueState(PlannedQueue):
         self.copies_context = False
         # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
-        # The next task can't just start as another one ends: a cache, so that hot paths have one test.
-        # Written by `update_rules`.
+        # The next task can't just start as another one ends: the one test of hot paths.
         self.has_rules = False
         # None while the queue takes tasks; then the exception of which `submit` raises a copy.
         self.refusal: BaseException | None = None

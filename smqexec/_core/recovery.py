@@ -1,13 +1,12 @@
 """How a scheduler recovers from an exception in the middle of a change.
 
 An exception from outside (Ctrl-C, RecursionError, MemoryError) may be raised at any line of `Submission.add`,
-also while it holds the lock; the caller never receives the task then.  So `withdraw` rebuilds the order, a
-cache over the graph, and cancels the task by the normal path.  It runs in another thread, as Ctrl-C may be
-pressed again, and no stack may be left.  That thread reports by entries of the list *progress*: at `UNDONE`
-the interrupted thread releases the lock, and at `OVER` it raises the exception again.
+also while it holds the lock, and the caller never gets the task.  So `withdraw` rebuilds the order, a cache
+over the graph, and cancels the task.  It runs in another thread, as Ctrl-C may be pressed again, and no stack
+may be left.  By entries of *progress* it tells the interrupted thread when to release the lock, and to raise.
 
 An exception of our own code leaves the planner in an unknown state.  So `break_down` fails all pending tasks
-with it, without any call of the planner, and `submit` raises from then on.  Running tasks go on.
+with it, without the planner, and `submit` raises from then on.  Running tasks go on.
 """
 
 from __future__ import annotations
@@ -70,8 +69,7 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[
     others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
     core.planner.rebuild(core.queues, others)
     for each in core.queues:
-        # A worker that has not begun may never have been given to its backend; if it was, it leaves.  Any
-        # other worker may be in neither `idle` nor `coming`, if `wake_idle` was interrupted.
+        # Its backend may not have a worker that has not begun; another may be in neither `idle` nor `coming`.
         each.leave_unbegun()
         for worker in each.workers:
             worker.wakes.put(None)

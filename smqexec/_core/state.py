@@ -4,10 +4,9 @@ The parts keep no state of a task or queue.  Each decides under `State.lock`, an
 outcomes, then states, and then wakes waiters.  While the lock is held no user code runs, and no object of the
 user's is released, as its finalizer would be user code.
 
-Each ready task needs a worker on its way (`QueueState.coming`).  If fewer workers are on their way than tasks
-are ready, an idle worker is woken; without one, a new worker is started, if the queue may have more.
-Otherwise the task waits for the next worker that completes its task, or runs nested in a task that waits.  So
-a backend never gets more workers than it has slots, and its own order never decides anything.
+If fewer workers are on their way (`QueueState.coming`) than tasks are ready, an idle worker is woken, or a
+new one started, if the queue may have more; else the task waits for the next worker that completes a task, or
+runs nested.  So a backend gets no more workers than it has slots, and its own order never decides anything.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ class State(Exclusive):
 
     def __init__(self, order: str, stopped: bool, observers: EventSink) -> None:
         super().__init__()
-        # The observers; false while there are none.  Each change replaces the object, so a thread that reads
-        # it without the lock sees the observers of one moment.
+        # False while there are none.  Each change replaces the object, so it is read without the lock.
         self.observers = observers
         # Which ready task is next.  Only `break_down` replaces it.
         self.planner = DependencyPlanner(order)
@@ -53,22 +51,17 @@ class State(Exclusive):
         self.queues: list[QueueState] = []
         # The counts of forgotten queues, added up.
         self.past_counts: Counter[str] = Counter(dict.fromkeys(STATES, 0))
-        # The condition of each `ConditionWait`.  The waiting thread adds it; `wake_condition_waiters` removes
-        # it under the lock hold that makes the condition true.
+        # The condition of each `ConditionWait`, until the hold of the lock that makes it true, or its end.
         self.condition_waiters: dict[Any, Callable[[], bool]] = {}
         # For each running task that a stop holds at a checkpoint: the lock that its thread waits for.
-        # `Waiting.pause` adds it; a resume or a cancel removes it.
         self.paused: dict[PlannedFuture[Any], Any] = {}
-        # With debug=True: takes an exception and the name of the queue, and returns the function to call when
-        # a user reads the failure.  Set once.
+        # With debug=True: of an exception and a queue's name it makes what to call when a user reads it.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
         # For each `Termination.drop` that takes several slices: the nodes that it has still to end.
         self.unfinished_drops: list[deque[Node]] = []
-        # Relays that may be linked to no other pending node: of foreign futures, items of ordinary tasks,
-        # allocation waiters.  The code that adds such a relay to the planner adds it here.
+        # Relays that may be linked to no other pending node; who adds one to the planner adds it here, too.
         self.relays: set[Node] = set()
-        # The entries of the planner that hot paths call.  `take_next` takes a queue and starts its next task;
-        # `Allocating.add_allocation` replaces it when the first task that takes resources is added.
+        # Entries of the planner, for hot paths.  With the first resource `Allocating` replaces `take`.
         self.take_next: Callable[..., Any] = self.planner.order.take
         self.add_node = self.planner.add
 
@@ -134,8 +127,6 @@ class State(Exclusive):
             del self.condition_waiters[waiter]
             waiter.wake()
 
-    # How workers take ready tasks, and how they are woken or started for them.
-
     def take(self, worker: Worker, brief: bool = False) -> Task[Any] | None:
         """Start the next task for *worker*; None if there is none, or a *brief* search has found none."""
         queue, task = worker.queue, None
@@ -161,9 +152,8 @@ class State(Exclusive):
         """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held."""
         stopped = self.stopped
         full = not queue.idle and len(queue.workers) >= queue.limit
-        # True: a ready task wakes no thread, as no worker is idle or may be started, or the scheduler is
-        # stopped; and no search waits.  This cache saves each submit 12 bytecodes, and each end a look at
-        # what became ready.  `update_rules` resets it, and whatever adds an idle worker or a search.
+        # A cache, for submits and ends: a ready task wakes no thread, and no search waits.  `update_rules`
+        # resets it, and whatever adds an idle worker or a search.
         queue.wakes_none = (full or stopped) and not queue.searches
         if stopped:
             return
@@ -172,8 +162,7 @@ class State(Exclusive):
         if wanted and queue.idle:
             queue.wake_idle(1)
         elif (wanted and len(queue.workers) < queue.limit) or (
-            # A queue with a waiting task gets a worker before the task is ready: at interpreter exit it may
-            # be too late to start a thread (CPython 3.12.0 and 3.12.1 refuse to).
+            # Before a task is ready: at exit it may be too late to start a thread (CPython 3.12.1).
             queue.waiting and not queue.workers and queue.keeps_idle
         ):
             worker = Worker(queue)

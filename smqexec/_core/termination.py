@@ -3,8 +3,8 @@
 `Termination.drop` ends a node and all its dependents under the lock, and lists what ended.  `finish` does the
 rest after the lock: it releases the calls, wakes waiters, and calls callbacks.
 
-A drop of many nodes goes in slices, between which other threads have the lock.  No worker can start a node
-that is still to be dropped (`State.unfinished_drops`): it waits for a node that never counts as done.
+A drop of many nodes goes in slices, between which other threads have the lock.  No worker starts what is
+still to be dropped (`State.unfinished_drops`): it waits for a node that never counts as done.
 """
 
 from __future__ import annotations
@@ -118,8 +118,7 @@ class Termination:
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
-        # Each pending node is listed by the order, or linked to a listed or running one, to a relay, or to a
-        # node that was dropped in an earlier slice.
+        # Each is listed by the order, or linked to a listed or running node, a relay, or an unfinished drop.
         others = [*core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
         nodes = linked([*others, *core.planner.order.listed(core.queues)])
         found = [node for node in nodes if node._queue is not None and WAITING <= node._stage < RUNNING]
