@@ -263,13 +263,14 @@ def test_it_rests_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
 class Terminal(io.StringIO):
     """Looks like one."""
 
-    closing = False
+    closing: Any = False  # or True, or "once"
 
     def isatty(self) -> bool:
         return True
 
     def write(self, text: str) -> int:
         if self.closing:
+            self.closing = self.closing is True
             raise OSError("the terminal is gone")
         return super().write(text)
 
@@ -367,9 +368,10 @@ def test_a_terminal_that_is_gone(
     assert len(caplog.records) == 1
 
 
-def test_a_terminal_that_was_never_there(bars: Any) -> None:
+@pytest.mark.parametrize("closing", [True, "once"])
+def test_a_terminal_that_was_never_there(bars: Any, closing: Any) -> None:
     terminal = Terminal()
-    terminal.closing = True
+    terminal.closing = closing
     with pytest.raises(OSError, match="gone"), progress(Scheduler(), file=terminal):
         pass
     assert not bars._taken
