@@ -65,6 +65,11 @@ def test_wait_interrupted_at_every_line(name: str, ending: bool) -> None:
             assert set(as_completed(tasks, DEADLINE)) == set(tasks)
 
 
+@pytest.mark.parametrize("when", [FIRST_COMPLETED, FIRST_EXCEPTION, "ALL_COMPLETED"])
+def test_wait_for_nothing(when: str) -> None:
+    assert beside(smqexec.wait, [], None, when).result(DEADLINE) == (set(), set())
+
+
 def test_waiter_of_a_client_keeps_its_event() -> None:
     """Only those of the standard library get another: who waits for a client's event has it already."""
     event = threading.Event()
