@@ -351,6 +351,27 @@ def test_drop_of_ready_tasks_in_any_order(order: str) -> None:
 # Others.
 
 
+def test_dropped_nodes_are_skipped_oldest_first() -> None:
+    """A dropped entry is not searched for: it is removed when it comes to the front."""
+    plan = Plan("oldest")
+    plan.add("f", queue="")
+    plan.add("g", queue="")
+    for index in range(100):
+        plan.add(f"x{index}", "f" if index % 2 else "g")
+    plan.done("g")
+    plan.done("f")  # so these are late
+    for name in ["x1", "x3", "x0", "x2", "x50"]:
+        plan.drop(name)
+        plan.check()
+    assert plan.run() == [f"x{index}" for index in range(4, 100) if index != 50]
+    plan.put("a b c")
+    for index in range(200):
+        plan.add(f"later {index}")
+    plan.drop("b")
+    plan.check()
+    assert [plan.take() for _ in range(2)] == ["a", "c"]
+
+
 def test_unknown_order() -> None:
     with pytest.raises(ValueError, match="order must be 'newest' or 'oldest', not 'random'"):
         Planner("random")
@@ -366,6 +387,16 @@ def test_ready_node_that_no_line_has_is_an_error(monkeypatch: pytest.MonkeyPatch
         plan.planner.done(plan.nodes["a"])
     with pytest.raises(RuntimeError, match="1 ready nodes are in no line"):
         plan.take()
+
+
+def test_held_back_task_that_is_ready_again_is_dropped() -> None:
+    plan = Plan()
+    plan.put("a b")
+    assert plan.take() == "b"
+    plan.done(plan.hold_back("b"))
+    plan.drop("b")
+    plan.check()
+    assert [plan.take(), plan.take()] == ["a", None]
 
 
 def test_search_skips_a_promoted_dependency_that_no_search_owns() -> None:
