@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -58,7 +59,8 @@ def on_terminal(statistics: Statistics, file: Any) -> Any:
     try:
         live.start(refresh=True)
     except BaseException:
-        stop()
+        with suppress(Exception):  # it may have begun in part, and the terminal be gone
+            stop()
         raise
     return live.refresh, INTERVAL, stop
 
