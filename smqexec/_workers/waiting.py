@@ -65,6 +65,9 @@ class ConditionWait(Wait):
         with Section(self.core):
             self.core.condition_waiters.pop(self, None)
 
+    def freed(self, node: object) -> None:
+        self.wake()
+
     def ready_without_worker(self) -> None:
         self.wake()
 
