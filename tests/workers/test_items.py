@@ -477,6 +477,20 @@ def test_task_ends_while_something_of_it_is_asked_for(asked: str, end: str) -> N
                 list(iter(task))
 
 
+def test_item_whose_value_comes_as_its_request_ends_it() -> None:
+    class Ended(dict[Any, Any]):
+        """The item is there, and then not."""
+
+        def __contains__(self, key: object) -> bool:
+            return True
+
+    with feeding() as (_, _, fed, task):
+        stream_of(task).items = Ended()
+        fed.give("a", END)
+        assert task.result(DEADLINE) == ["a"]
+        assert task[0].result(0) == "a"
+
+
 def test_item_that_ctrl_c_left_without_its_value_ends_with_the_task() -> None:
     """Ctrl-C comes when the item has been added, and its value with it."""
     with feeding() as (scheduler, _, fed, task):
