@@ -485,6 +485,7 @@ def test_item_whose_value_comes_as_its_request_ends_it() -> None:
             return True
 
     with feeding() as (_, _, fed, task):
+        iter(task)  # it has a stream now
         stream_of(task).items = Ended()
         fed.give("a", END)
         assert task.result(DEADLINE) == ["a"]
