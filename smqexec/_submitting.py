@@ -38,7 +38,6 @@ class Submits:
     __slots__ = ()
 
     _state: QueueState
-    #: The options of each submitted task.
     _options: Options
     #: Adds a task: called with the state, the function, its encoded arguments, their form, and the group.
     _add: Callable[..., Task[Any]]

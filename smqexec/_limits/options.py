@@ -31,7 +31,6 @@ class Options:
     after: tuple[Future[Any] | settled[Any], ...] = ()
     context: Context | None = None
     timeout: float | None = None
-    #: Options for the queue's engine.
     engine: dict[str, Any] = field(default_factory=dict)
     resources: dict[Resource, int] = field(default_factory=dict)
     hold: bool = False
