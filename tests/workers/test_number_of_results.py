@@ -67,7 +67,7 @@ def test_worker_asks_once_for_the_number_when_the_task_starts() -> None:
         task = queue.submit(announced(counter, [*"abc", END]), data := [1, 2, 3])
         late = queue.submit(announced(counter, ["b", END]), "x")
         lengths = [beside(len, task) for _ in range(3)]
-        until(lambda: len(blocked_on(stream_of(task).items[LENGTH])) == 3)
+        until(lambda: awaits(task, LENGTH) and len(blocked_on(stream_of(task).items[LENGTH])) == 3)
         assert counter.asked == []
         scheduler.resume()
         assert [length.result(DEADLINE) for length in lengths] == [3] * 3
@@ -117,7 +117,8 @@ def test_task_whose_number_is_wrong_fails(count: Any, kind: type[Exception], mes
         heir = queue.submit(same, task)
         items = [task[0], *task[1:3]]
         waiting = [beside(ask) for ask in (lambda: len(task), lambda: task[-1], lambda: list(iter(task)))]
-        until(lambda: awaits(task, 0) and len(blocked_on(stream_of(task).items[LENGTH])) == 2)
+        until(lambda: awaits(task, 0) and awaits(task, LENGTH))
+        until(lambda: len(blocked_on(stream_of(task).items[LENGTH])) == 2)
         scheduler.resume()
         error = task.exception(DEADLINE)
         assert (type(error), str(error)) == (kind, message)
