@@ -45,9 +45,9 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
-        # The main thread, which alone uses this field, waits for the lock: handlers must not do so, nested.
+        # The main thread waits for the lock: nested handlers must not.  It alone reads and writes this.
         self.entering = False
-        # Workers to start.  Who releases the lock takes them: the list is empty while the lock is free.
+        # Workers to start.  The thread that releases the lock takes them: so the list is empty then.
         self.starts: list[Worker] = []
 
     #: Start these workers; the lock is not held.
@@ -70,8 +70,8 @@ class Exclusive:
 
     def spin_and_lock(self) -> None:
         """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
-        # Who blocks at once gets the lock at its release, but then waits for the interpreter lock: thrice
-        # the cost with 16 threads.  Spinning would double the main thread's submits on 3.13t.
+        # A thread that blocks at once gets the lock at its release, but then waits for the interpreter lock:
+        # three times the cost with 16 threads.  Spinning would double the main thread's submits on 3.13t.
         if get_ident() not in MAIN:
             for _ in range(SPINS):
                 time.sleep(0)  # lets the holder go on

@@ -31,7 +31,7 @@ STATES = ("waiting", "ready", "running", "done", "failed", "cancelled")
 # Nodes that a search visits under one hold of the lock: 0.1 ms on the slowest machine tried, 0.5 ms at worst.
 SEARCH_LIMIT = 300
 
-# Of all waiting workers of the process.  Each is written by its own thread; others iterate over a copy.
+# Of all waiting workers.  The thread of a search adds and removes it; others iterate over a copy.
 searches: dict[Search, None] = {}
 
 
@@ -180,7 +180,7 @@ class QueueState(PlannedQueue):
         self.copies_context = False
         # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
-        # The next task can't just start as another one ends: the one test of hot paths.
+        # The next task can't just start as another one ends: one test for hot paths.  See `update_rules`.
         self.has_rules = False
         # None while the queue takes tasks; then the exception of which `submit` raises a copy.
         self.refusal: BaseException | None = None

@@ -69,7 +69,7 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[
     others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
     core.planner.rebuild(core.queues, others)
     for each in core.queues:
-        # Its backend may not have a worker that has not begun; another may be in neither `idle` nor `coming`.
+        # The backend may lack a worker that has not begun; others may be in neither `idle` nor `coming`.
         each.leave_unbegun()
         for worker in each.workers:
             worker.wakes.put(None)

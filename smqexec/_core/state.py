@@ -55,11 +55,11 @@ class State(Exclusive):
         self.condition_waiters: dict[Any, Callable[[], bool]] = {}
         # For each running task that a stop holds at a checkpoint: the lock that its thread waits for.
         self.paused: dict[PlannedFuture[Any], Any] = {}
-        # With debug=True: of an exception and a queue's name it makes what to call when a user reads it.
+        # With debug=True: takes an exception and a queue's name; returns the function to call as it is read.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
         # For each `Termination.drop` that takes several slices: the nodes that it has still to end.
         self.unfinished_drops: list[deque[Node]] = []
-        # Relays that may be linked to no other pending node; who adds one to the planner adds it here, too.
+        # Relays that may be linked to no other pending node.  Code that adds one to the planner adds it here.
         self.relays: set[Node] = set()
         # Entries of the planner, for hot paths.  With the first resource `Allocating` replaces `take`.
         self.take_next: Callable[..., Any] = self.planner.order.take

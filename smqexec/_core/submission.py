@@ -98,7 +98,7 @@ class Submission:
             self._perform(special, task)
         except BaseException:
             # Another thread withdraws *task*: see ``recovery``.  This one calls no Python code, as no stack
-            # may be left.  The next round tries again what is interrupted.
+            # may be left.  The next round repeats a step that was interrupted.
             progress: list[Any] = []
             begun = over = False
             while not over:
