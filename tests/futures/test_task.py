@@ -482,7 +482,7 @@ def test_ended_task_releases_its_call_its_dependencies_and_its_callbacks(end: st
         del things, fn, first, second, third, fourth, own, told, need
         outcome(task)
         scheduler.resume()
-        until(lambda: not any(ref() for ref in gone))
+        until_gone(*gone)
 
 
 def test_intermediate_result_lives_as_long_as_it_is_needed() -> None:
@@ -533,7 +533,7 @@ def test_scheduler_releases_tasks(order: str, end: str) -> None:
         del needs, heirs, doomed
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
-        until(lambda: not any(ref() for ref in watched))
+        until_gone(*watched)
 
 
 def chain(queue: Queue, *first: Any, length: int) -> list[Task[Any]]:
@@ -550,7 +550,7 @@ def test_tasks_that_nobody_will_run_are_released_at_any_depth() -> None:
     gone = weakref.ref(task[0])
     assert task.pop().cancel()
     queue.shutdown(wait=False, cancel_futures=True)
-    until(lambda: gone() is None)
+    until_gone(gone)
 
 
 def test_done_task_releases_its_scheduler() -> None:

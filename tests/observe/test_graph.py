@@ -281,6 +281,7 @@ def test_a_large_graph_is_folded_by_function_and_queue() -> None:
     with planned() as (scheduler,):
         camera, analysis = Queue(scheduler, 1, "camera"), Queue(scheduler, 4, "analysis")
         gate, first = occupy(camera)
+        scheduler.stop()
         frames = [first, *(camera.submit(acquire) for _ in range(1500))]
         for x, y in pairwise(frames):
             analysis.submit(analyse, x, y)

@@ -1185,7 +1185,7 @@ def test_wait_for_all_runs_what_others_submit_and_keeps_nothing_of_it() -> None:
         gone = weakref.ref(late)
         assert late.result(DEADLINE) == 0
         del late
-        until(lambda: gone() is None)
+        until_gone(gone)
         gate.open()
         assert freed.result(DEADLINE) == "None"
         assert waiter.result(DEADLINE)
