@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
-from internals import searches_in, workers_of
+from internals import pool_of, searches_in
 from threads import beside, planned, until
 
 import smqexec
@@ -412,13 +412,27 @@ def test_no_thread_runs_a_task_before_the_initializer_has_ended(fails: bool) -> 
     others: list[Future[Any]] = []
     early: list[bool] = []
 
+    class Asked:
+        """The lock of the initializer, and the threads that have asked for it."""
+
+        def __init__(self, lock: Any) -> None:
+            self.lock, self.threads = lock, list[int]()
+
+        def __enter__(self) -> None:
+            self.threads.append(here())
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+
     def initialize() -> None:
         others.append(beside(queue.submit, ran.set))
-        until(lambda: ran.is_set() or len(workers_of(queue)) == 2)
-        early.append(ran.wait(0.1))
+        until(lambda: ran.is_set() or len(asked.threads) == 2)
+        early.append(ran.is_set())
         assert not fails
 
     queue = Queue(2, inline=True, initializer=initialize)
+    asked = pool_of(queue)._initializing = Asked(pool_of(queue)._initializing)
     assert isinstance(queue.submit(int).exception(DEADLINE), BrokenExecutor if fails else NoneType)
     other = others[0].result(DEADLINE)
     assert isinstance(other.exception(DEADLINE), BrokenExecutor if fails else NoneType)
