@@ -212,8 +212,8 @@ def test_finalizer_in_a_thread_that_ends_a_task_or_an_item(monkeypatch: pytest.M
 
 
 def test_callback_of_a_deferred_call_waits_for_what_a_resume_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    with planned(1, 1, stopped=True) as (scheduler, queue, other):
-        awaited, cancelled, seen = queue.submit(int), other.submit(int), list[int]()
+    with planned(1, stopped=True) as (scheduler, queue):
+        awaited, cancelled, seen = queue.submit(int), queue.submit(str, Future()), list[int]()
         cancelled.add_done_callback(lambda _: seen.append(awaited.result(DEADLINE)))
         wake_all = core_of(scheduler).wake_all
         monkeypatch.setattr(core_of(scheduler), "wake_all", lambda: wake_all() or cancelled.cancel())
