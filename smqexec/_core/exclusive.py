@@ -127,7 +127,7 @@ class Section:
         self._guard = uninterrupted()
         # Calls to make, in this order, after the lock was released; those of `first` before workers start.
         self.first: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
-        self._then = self.first.copy()
+        self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
         core, main = self._core, get_ident() in MAIN
@@ -153,7 +153,7 @@ class Section:
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         core = self._core
         try:
-            starts, core.starts = core.starts, []
+            starts = core.take_starts()
             core.lock.release()
             # Deferred calls, and callbacks, may wait for what is started.
             deferred = [(call_deferred, ())] if DEFERRED else []

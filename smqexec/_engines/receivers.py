@@ -152,14 +152,7 @@ class Receiver:
                 connection.send(self.take(connection.recv_bytes(), pickle.loads))
 
     def _publish(self, value: Any) -> None:
-        queue, task = self._worker.queue, self.task
-        index, most = len(task._stream.values), task._stream.length
-        if index == most:
-            more = f"more values than the {most} that number_of_results announced"
-            raise ValueError(f"the generator yielded {more}")
-        if queue.scheduler.observers:
-            queue.scheduler.observers.notify("item", queue, task, self._worker.thread, index=index)
-        queue.scheduler.streams.publish(task._stream, value)
+        self._worker.queue.scheduler.streams.publish(self._worker, self.task, self.task._stream, value)
 
     def result(self, iterates: bool, value: Any) -> Any:
         """Return the result of the task, whose call of `stream` has returned *iterates* and *value*."""

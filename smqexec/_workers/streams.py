@@ -95,22 +95,14 @@ class Streams:
     def drive(self, worker: Worker, task: Task[Any], iterator: Iterator[Any]) -> list[Any]:
         """Publish each value of *iterator*, pause or end after it if asked to; return a list of all."""
         core = self._core
-        publish = self.publish
-        stream: Any = task._stream
-        values: list[Any] = stream.values
-        most: int | None = stream.length
+        publish, stream = self.publish, task._stream
         try:
             while True:
                 try:
                     value = next(iterator)
                 except StopIteration:
                     break
-                if most is not None and len(values) >= most:
-                    more = f"more values than the {most} that number_of_results announced"
-                    raise ValueError(f"the generator yielded {more}")
-                if core.observers:
-                    core.observers.notify("item", worker.queue, task, worker.thread, index=len(values))
-                publish(stream, value)
+                publish(worker, task, stream, value)
                 # Both are read without the lock: a change that this misses is seen after the next value.
                 if core.stopped:
                     core.waiting.pause(task)
@@ -126,14 +118,19 @@ class Streams:
             finally:
                 # On CPython 3.12 and 3.13 the frame of a failed generator keeps this frame.
                 close = value = at_end = None
-                del worker, task, iterator, stream, values
+                del worker, task, iterator, stream
             raise
         return self.close_stream(task)
 
-    def publish(self, stream: Stream, value: Any) -> None:
-        """Append *value*, and end its item if there is one; else take no lock."""
+    def publish(self, worker: Worker, task: Task[Any], stream: Any, value: Any) -> None:
+        """Append *value*, if it is not one too many, and end its item if there is one; else take no lock."""
         values = stream.values
         index = len(values)
+        if index == stream.length:
+            more = f"more values than the {index} that number_of_results announced"
+            raise ValueError(f"the generator yielded {more}")
+        if self._core.observers:
+            self._core.observers.notify("item", worker.queue, task, worker.thread, index=index)
         values.append(value)
         if index in stream.items:
             try:
