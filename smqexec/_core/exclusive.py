@@ -15,10 +15,12 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from threading import get_ident
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
 from .queue_state import Worker
+
+R = TypeVar("R")
 
 REENTRANT = "a signal handler or finalizer interrupted the scheduler itself: make this call in another thread"
 
@@ -82,6 +84,33 @@ class Exclusive:
     def reading(self) -> AbstractContextManager[object]:
         """Return a block that holds the lock, for code that only reads: a reentrant call may enter it."""
         return nullcontext() if self.lock._is_owned() else Section(self)
+
+    def step(self, change: Callable[..., R], *args: Any) -> R:
+        """Return ``change(*args)``, called under the lock; a reentrant call raises.
+
+        Ctrl-C is not masked: to mask it takes system calls, 2 µs.  So Ctrl-C may end *change* anywhere.
+        """
+        lock = self.lock
+        if lock._is_owned():
+            raise RuntimeError(REENTRANT)
+        try:
+            if not lock.acquire(False):
+                self.spin_and_lock()
+            result = change(*args)
+            lock.release()
+        except BaseException:
+            released = False
+            while not released:
+                try:
+                    if lock._is_owned():
+                        lock.release()
+                    released = True
+                except BaseException:  # Ctrl-C once more
+                    pass
+            raise
+        if DEFERRED:
+            call_deferred()
+        return result
 
     def exclusive(self) -> Section:
         """Return a block that holds the lock and masks Ctrl-C; a reentrant call raises as it enters it."""

@@ -72,4 +72,5 @@ class AtEnd:
 
     def calls(self) -> list[Callable[[Any], object]]:
         """Return all callbacks in the order of their calls."""
-        return [*self.item_callbacks, *(relay.future_done for relay in self.relays), *self.callbacks]
+        relays = [relay.future_done for relay in self.relays]
+        return [*self.item_callbacks, *relays, *self.callbacks]

@@ -232,12 +232,14 @@ class PlannedFuture(Node, Future[R]):
     def _add_at_end(self, field: Literal["callbacks", "relays", "waiters"], entry: object) -> bool:
         """Append *entry* to the list *field* of the record; return False instead if the future has ended."""
         queue = self._home
-        if queue is not None:
-            with queue.scheduler.exclusive():
-                if self._stage < DONE:
-                    getattr(self._get_at_end(), field).append(entry)
-                    return True
-        return False
+        return queue is not None and queue.scheduler.step(self._append, field, entry)
+
+    def _append(self, field: str, entry: object) -> bool:
+        """Do what `_add_at_end` does.  The lock is held; Ctrl-C may strike before the last step."""
+        if self._stage >= DONE:
+            return False
+        getattr(self._get_at_end(), field).append(entry)
+        return True
 
     def _call(self, fn: Callable[[Future[R]], object], logged: type[BaseException] = BaseException) -> None:
         """Call *fn*, a callback; log an exception of type *logged*."""

@@ -6,8 +6,9 @@ Each method takes the lock by itself.  Tasks, items and streams are `Any`, as th
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+R = TypeVar("R")
 
 
 class Dispatches(Protocol):
@@ -36,7 +37,7 @@ class Owner(Protocol):
     waiting: Waits
     streams: Parts
 
-    def exclusive(self) -> AbstractContextManager[Any]: ...
+    def step(self, change: Callable[..., R], *args: Any) -> R: ...
     def deferred(self, call: Callable[..., object], *args: Any) -> bool: ...
     def why_of(self, future: Any) -> str | None: ...
 

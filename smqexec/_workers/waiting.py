@@ -94,14 +94,14 @@ class Waiting:
             with uninterrupted(), closing(Wait({future}, ALL_COMPLETED)) as wait:
                 return wait_for(wait, deadline(timeout))
         waiter = Waiter()  # a `Wait`, with its search, would take three times as long
-        with uninterrupted():
+        try:
             if not future._add_at_end("waiters", waiter):
                 return True
-            try:
-                warn = partial(log_if_stalled, [future])
-                return interruptible(block, waiter.sleep, timeout, warn) or future.done()
-            finally:
-                future._condition.remove(waiter)
+            warn = partial(log_if_stalled, [future])
+            return interruptible(block, waiter.sleep, timeout, warn) or future.done()
+        finally:
+            # Ctrl-C may prevent it.  A waiter without a thread does no harm: it goes with the record.
+            future._condition.remove(waiter)
 
     def until(
         self,

@@ -141,14 +141,11 @@ def test_waiter_is_told_once(when: str, end: str) -> None:
 
 @pytest.mark.parametrize("holds", [False, True])
 def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Late:
-        """The exclusive section; the task ends before it begins."""
-
-        def __enter__(self) -> None:
-            patch.undo()
-            assert task.cancel()
-
-        def __exit__(self, *_: object) -> None: ...
+    def late(*change: Any) -> Any:
+        """Let the task end before the lock is taken."""
+        patch.undo()
+        assert task.cancel()
+        return core_of(queue).step(*change)
 
     with planned(1, stopped=True) as (_, queue):
         task = queue.submit(int)
@@ -157,7 +154,7 @@ def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: py
         if holds:
             views[0].acquire()
         with monkeypatch.context() as patch:
-            patch.setattr(core_of(queue), "exclusive", Late)
+            patch.setattr(core_of(queue), "step", late)
             views[1].append(waiter)
         views[0].release()
         assert waiter.finished_futures == ([task] if holds else [])
@@ -165,7 +162,7 @@ def test_end_that_comes_just_before_the_lock_is_had(holds: bool, monkeypatch: py
         views[1].remove(waiter)  # of a task that has ended
         task = queue.submit(int)
         with monkeypatch.context() as patch, pytest.raises(CancelledError):
-            patch.setattr(core_of(queue), "exclusive", Late)
+            patch.setattr(core_of(queue), "step", late)
             beside(task.result).result(DEADLINE)
 
 
