@@ -1,9 +1,9 @@
 """When tasks start: workers take tasks, end them, and become idle; a stop holds all tasks that are pending.
 
-A worker gets its first task from `Dispatcher.begin`, and the next one after it was idle.  `complete`, the hot
-path of the package, ends a task and returns the worker's next one in one hold of the lock, and mostly in one
-call of the planner.  It has two tests for all that is not plain: the task has no record of waiters, callbacks
-and hooks (`AtEnd`), and the queue no rules.  A task that raised ends by `Termination.fail`, then `begin`.
+A worker gets its first task from `Dispatcher.begin`, and the next one after it was idle.  The worker's loop
+(``_workers.loop``) ends a *plain* task, and starts the next one, in one call of the planner: the task has no
+record of waiters, callbacks and hooks (`AtEnd`), and the queue no rules.  `complete` ends all others.  A task
+that raised ends by `Termination.fail`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .._calls.interrupts import DEFERRED, call_deferred
 from .._futures.at_end import AtEnd
 from .._futures.task import Task
 from .exclusive import Section
-from .queue_state import SEARCH_LIMIT, QueueState, Worker
+from .queue_state import QueueState, Worker
 from .state import State
 
 
@@ -87,50 +87,28 @@ class Dispatcher:
             for _ in range(min(queue.ready, queue.limit)):
                 core.wake(queue)
 
-    def complete(
-        self, queue: QueueState, worker: Worker, task: Task[Any], value: Any, more: bool = True
-    ) -> Task[Any] | None:
-        """End *task* with *value*; return the next task for *worker*, if it wants *more* and one is found."""
+    def complete(self, worker: Worker, task: Task[Any], more: bool = True) -> Task[Any] | None:
+        """End *task*, whose value is stored; return the next task for *worker*, if it wants *more*.
+
+        The lock is held, and released here.
+        """
         core = self._core
-        lock = core.lock
-        if not lock.acquire(False):
-            core.spin_and_lock()
+        if core.observers:  # they may call user code
+            core.lock.release()
+            core.observers.notify("end", worker.queue, task, worker.thread, outcome="done")
+            core.lock.acquire()
         try:
-            task._outcome = value
-            successor: Any
-            if task._at_end is None and more and not queue.has_rules:
-                # The hot path.  A long search is left to `begin`: waiters of the task are woken before it.
-                successor = core.take_next(queue, SEARCH_LIMIT, task)
-                if successor is not None and not core.planner.order.freed:
-                    # For most tasks nothing else is to be done: this saves the tests below.
-                    worker.task = successor
-                    queue.done += 1
-                    task._home = None
-                    return successor  # type: ignore[no-any-return]
-                freed = core.planner.take_freed()
-                at_end = None
-            else:
-                at_end = task._at_end
-                freed = core.planner.done(task)
-                if at_end is not None and at_end.hooks:
-                    freed = [*freed, *at_end.run_hooks(task)]
-                successor = self._hand_over(worker, at_end, more)
-            worker.task = successor
-            if freed and (freed[0] is not successor or len(freed) > 1):
-                core.wake_for(freed)
-            if successor is None and core.condition_waiters:  # with a successor as many tasks run as before
-                core.wake_condition_waiters()
+            at_end = task._at_end
+            freed = core.planner.done(task)
+            if at_end is not None and at_end.hooks:
+                freed = [*freed, *at_end.run_hooks(task)]
+            worker.task = successor = self._hand_over(worker, at_end, more)
+            starts = self._wake_for(freed, successor)
             # Last: if something above raises, `break_down` ends the task, and finds its waiters.
-            queue.done += 1
-            if at_end is None:
-                task._home = None
-                if not core.starts:
-                    return successor  # type: ignore[no-any-return]
-            else:
-                task._leave()
-            starts = core.take_starts()
+            worker.queue.done += 1
+            task._leave()
         finally:
-            lock.release()
+            core.lock.release()
             if DEFERRED:
                 call_deferred()
         if at_end is not None:
@@ -138,7 +116,30 @@ class Dispatcher:
         core.start_workers(starts)
         if at_end is not None:
             task._call_callbacks(at_end)  # last: a callback may wait for what was just started
-        return successor  # type: ignore[no-any-return]
+        return successor
+
+    def wake_others(self, successor: Task[Any] | None) -> None:
+        """Wake what waits for the end of a plain task, whose worker goes on with *successor*, if it has one.
+
+        The lock is held, and released here.
+        """
+        core = self._core
+        try:
+            starts = self._wake_for(core.planner.take_freed(), successor)
+        finally:
+            core.lock.release()
+            if DEFERRED:
+                call_deferred()
+        core.start_workers(starts)
+
+    def _wake_for(self, freed: list[Any], successor: Task[Any] | None) -> list[Worker]:
+        """Wake workers for *freed*, and waiters of conditions; return the workers to start.  Locked."""
+        core = self._core
+        if freed and (freed[0] is not successor or len(freed) > 1):
+            core.wake_for(freed)
+        if successor is None and core.condition_waiters:  # with a successor as many tasks run as before
+            core.wake_condition_waiters()
+        return core.take_starts()
 
     def _hand_over(self, worker: Worker, at_end: AtEnd | None, more: bool) -> Task[Any] | None:
         """Return the next task of *worker*, or None, and wake another worker for it.  The lock is held."""

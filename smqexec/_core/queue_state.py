@@ -219,7 +219,7 @@ class QueueState(PlannedQueue):
         """Write `has_rules`, and reset `wakes_none`.  The lock is held."""
         self.wakes_none = False
         ruled = self.in_order or self.pending_limit is not None or len(self.workers) > self.limit
-        self.has_rules = ruled or self.scheduler.stopped
+        self.has_rules = ruled or self.scheduler.stopped or bool(self.scheduler.observers)
 
     def name_worker(self, worker: Worker) -> None:
         """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""

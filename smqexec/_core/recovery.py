@@ -101,6 +101,8 @@ def break_down(
         if worker is not None:
             worker.task = None
         return
+    if core.lock._is_owned():  # *error* came in a hold of the lock
+        core.lock.release()
     with uninterrupted():
         message = "internal error at %r: what is pending in %r fails with it"
         LOGGER.critical(message, task, core, exc_info=error)
@@ -143,9 +145,7 @@ def _end_without_planner(
         node._dependents = None  # the end of *node* must not reach what has failed here
     core.relays.clear()
     # A new planner, as the ends of running tasks call it.
-    core.planner = DependencyPlanner(core.order)
-    core.take_next = core.planner.order.take
-    core.add_node = core.planner.add
+    core.use_planner(DependencyPlanner(core.order))
     for queue in core.queues:
         core.planner.add_queue(queue)
         for worker in list(queue.workers):

@@ -41,8 +41,7 @@ class State(Exclusive):
         super().__init__()
         # False while there are none.  Each change replaces the object, so it is read without the lock.
         self.observers = observers
-        # Which ready task is next.  Only `break_down` replaces it.
-        self.planner = DependencyPlanner(order)
+        self.use_planner(DependencyPlanner(order))
         # "newest" or "oldest"; constant.
         self.order = order
         # No task may start.  Written by `Dispatcher`.  Generators read it without the lock, at each value.
@@ -61,9 +60,14 @@ class State(Exclusive):
         self.unfinished_drops: list[deque[Node]] = []
         # Relays that may be linked to no other pending node.  Code that adds one to the planner adds it here.
         self.relays: set[Node] = set()
-        # Entries of the planner, for hot paths.  With the first resource `Allocating` replaces `take`.
-        self.take_next: Callable[..., Any] = self.planner.order.take
-        self.add_node = self.planner.add
+
+    def use_planner(self, planner: DependencyPlanner) -> None:
+        """Let *planner* decide which ready task is next.  Only `break_down` replaces the first one."""
+        self.planner = planner
+        # For hot paths.  With the first resource `Allocating` replaces `take_next`.
+        self.take_next: Callable[..., Any] = planner.order.take
+        self.add_node = planner.add
+        self.freed = planner.order.freed
 
     # The parts.  `Scheduler` fills them in, once.  Their modules import this one.
     dispatcher: Any
@@ -91,6 +95,12 @@ class State(Exclusive):
             queue.update_rules()
             if self.exiting:
                 queue.refuse(RuntimeError(EXITING))
+
+    def observe(self, observers: EventSink) -> None:
+        """Report all events to *observers* from now on.  The lock is held."""
+        self.observers = observers
+        for queue in self.queues:
+            queue.update_rules()
 
     def abandon(self) -> None:
         """Replace the lock by one that raises: this is a forked child, and the tasks are the parent's."""
@@ -148,15 +158,18 @@ class State(Exclusive):
                     search.freed(node)
                 self.wake(queue)
 
-    def wake(self, queue: QueueState) -> None:
-        """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held."""
+    def wake(self, queue: QueueState) -> bool:
+        """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held.
+
+        Return True if it is a new one, now in `starts`.
+        """
         stopped = self.stopped
         full = not queue.idle and len(queue.workers) >= queue.limit
         # A cache, for submits and ends: a ready task wakes no thread, and no search waits.  `update_rules`
         # resets it, and whatever adds an idle worker or a search.
         queue.wakes_none = (full or stopped) and not queue.searches
         if stopped:
-            return
+            return False
         # Counts are enough: a worker on its way takes the ready task that then goes first, whichever it is.
         wanted = queue.ready > len(queue.coming)
         if wanted and queue.idle:
@@ -169,9 +182,11 @@ class State(Exclusive):
             queue.workers[worker] = None
             queue.coming[worker] = None
             self.starts.append(worker)
+            return True
         elif wanted:
             for search in list(queue.searches):
                 search.ready_without_worker()
+        return False
 
     def wake_all(self) -> None:
         """Send workers to all ready tasks.  The lock is held."""

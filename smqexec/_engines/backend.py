@@ -248,12 +248,13 @@ class ExecutorBackend(Backend):
         queue, task = worker.queue, cast("Task[Any]", worker.task)
         self._release(task)
         task._fn = name_of(task._fn)
-        if queue.scheduler.observers:
-            queue.scheduler.observers.notify("end", queue, task, worker.thread, outcome="done")
         # `_advance` has to take the task if its start lets another worker start, or if this worker may be one
         # too many, as the engine says how many calls it wants.
         more = not queue.in_order and not self._follows
-        queue.scheduler.dispatcher.complete(queue, worker, task, value, more)
+        scheduler = queue.scheduler
+        scheduler.lock.acquire()
+        task._outcome = value
+        scheduler.dispatcher.complete(worker, task, more)
 
     def _fail(self, worker: Worker, error: BaseException, cancelled: bool, refused: bool) -> None:
         """Fail the task of *worker*; if the executor has ended, fail all pending tasks of the queue."""

@@ -103,14 +103,14 @@ class Observation:
         self.callback = callback
         self.with_queue = with_queue
         with scheduler.exclusive():
-            scheduler.observers = Observers((*scheduler.observers, self))
+            scheduler.observe(Observers((*scheduler.observers, self)))
 
     def close(self) -> None:
         """Call the observer no more.  A call that another thread has begun goes on."""
         scheduler = self._scheduler()
         if scheduler is not None and scheduler.observers:  # none: also in a forked child
             with scheduler.exclusive():
-                scheduler.observers = Observers(other for other in scheduler.observers if other is not self)
+                scheduler.observe(Observers(other for other in scheduler.observers if other is not self))
 
     def __enter__(self) -> Self:
         return self

@@ -136,8 +136,8 @@ class NewestFirst(Searches):
         # `DependencyPlanner.start`, written out, but `running` was counted above.
         node._stage = RUNNING
         queue.ready -= 1
-        needs = node._dependencies
-        if needs is not NONE:
+        if node._dependencies is not NONE:
+            needs = node._dependencies
             if type(needs) is list:
                 node._empty(needs)
             node._dependencies = NONE

@@ -147,7 +147,8 @@ class DependencyPlanner:
 
     def take_freed(self) -> list[Any]:
         """Return the nodes that have become ready since the last call, but for queues that wake none."""
-        freed, self.order.freed = self.order.freed, []
+        freed = self.order.freed.copy()
+        self.order.freed.clear()
         return freed
 
     def drop(
@@ -225,4 +226,4 @@ class DependencyPlanner:
                     ends.append(node)
         self.order.rebuild(queues, pending)
         settle(self.order, ends)
-        self.order.freed = []
+        self.order.freed.clear()

@@ -192,6 +192,7 @@ def _run_next(wait: Wait) -> bool:
             worker = wait.homes[task._queue]
             worker.suspended.append(worker.task)
             worker.task = task
+            task._get_at_end()  # so it ends by `complete`, which gives *worker* no other task
             if worker.queue.has_rules:
                 core.dispatcher.started(task)
         elif not has_work:
@@ -215,7 +216,7 @@ def _nest(worker: Worker, task: Task[Any]) -> None:
         make_room(FRAMES)
     try:
         # No task after this one: the suspended task may be able to go on.
-        perform(worker.queue, worker, lambda: task, more=False)
+        perform(worker.queue, worker, lambda queue, worker: task)
     finally:
         CURRENT.worker = outer
         with Section(worker.queue.scheduler):

@@ -844,14 +844,10 @@ def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
         tasks = [queue.submit(fail), queue.submit(abs, first), queue.submit(abs, Future())]
         error = Internal()
 
-        take = core_of(scheduler).take_next
+        def done(node: object) -> Any:
+            raise error
 
-        def complete(slots: Any, limit: int, ended: Any = None) -> Any:
-            if ended is not None:
-                raise error
-            return take(slots, limit)
-
-        monkeypatch.setattr(core_of(scheduler), "take_next", complete)
+        monkeypatch.setattr(order_of(scheduler), "done", done)
         scheduler.resume()
         assert first.exception(DEADLINE) is error
         assert isinstance(tasks[0].exception(DEADLINE), (Broken, Internal))

@@ -432,7 +432,7 @@ def test_item_is_asked_for_where_all_values_are_there() -> None:
             with pytest.raises(TypeError, match="not known before its end"):
                 len(task)
 
-        before(core_of(scheduler).dispatcher, "complete", look)
+        scheduler.observe(lambda event: event.kind == "end" and look())
         scheduler.resume()
         assert task.result(DEADLINE) == ["a"]
         assert found[0].result(0) == "a"

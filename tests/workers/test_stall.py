@@ -312,8 +312,11 @@ def test_cycle_through_any_of_several_is_told(caplog: pytest.LogCaptureFixture) 
         cycle: list[Any] = []
         gate, first = begun(queue, lambda: bool(smqexec.wait(cycle, None, FIRST_COMPLETED).done))
         cycle += [first, queue.submit(str, first)]
-        cycle.append(queue.submit(lambda: bool(smqexec.wait(cycle, None, FIRST_COMPLETED).done)))
+        # Each in a thread of its own, and not one nested in the other.
+        other, third = begun(queue, lambda: bool(smqexec.wait(cycle, None, FIRST_COMPLETED).done))
+        cycle.append(third)
         gate.open()
+        other.open()
         until(lambda: len(caplog.records) >= 2)
         assert all("several futures" in record.getMessage() for record in caplog.records)
         cycle[1].cancel()
