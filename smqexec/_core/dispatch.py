@@ -9,6 +9,7 @@ that raised ends by `Termination.fail`.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -40,10 +41,10 @@ class Dispatcher:
                     return None
                 queue.coming.pop(worker, None)
                 queue.idle.pop(worker, None)  # `QueueState.lose` leaves it there
-                if queue.keeps_idle:
-                    worker.thread = threading.get_ident()
-                else:
+                if not queue.keeps_idle:
                     queue.name_worker(worker)
+                elif worker.thread is None:
+                    worker.thread = threading.get_ident()
                 # After `resize` there may be too many.
                 leaves = len(queue.workers) > queue.limit
                 if not leaves and (task := core.take(worker)) is None:
@@ -60,10 +61,11 @@ class Dispatcher:
                     self.started(task)
                 # A pool ends with the last worker, also if `shutdown` of its queue was never called.
                 last = leaves and queue.ending and not queue.workers
-                starts = core.take_starts()
+                starts = core.take_starts() if core.starts else ()
             if DEFERRED:
                 call_deferred()
-            core.start_workers(starts)
+            if starts:
+                core.start_workers(starts)
             if last:
                 queue.pool.join(wait=False)
             if task is not None or leaves:
@@ -113,7 +115,8 @@ class Dispatcher:
                 call_deferred()
         if at_end is not None:
             task._wake_waiters(at_end)
-        core.start_workers(starts)
+        if starts:
+            core.start_workers(starts)
         if at_end is not None:
             task._call_callbacks(at_end)  # last: a callback may wait for what was just started
         return successor
@@ -132,14 +135,14 @@ class Dispatcher:
                 call_deferred()
         core.start_workers(starts)
 
-    def _wake_for(self, freed: list[Any], successor: Task[Any] | None) -> list[Worker]:
+    def _wake_for(self, freed: list[Any], successor: Task[Any] | None) -> Sequence[Worker]:
         """Wake workers for *freed*, and waiters of conditions; return the workers to start.  Locked."""
         core = self._core
         if freed and (freed[0] is not successor or len(freed) > 1):
             core.wake_for(freed)
         if successor is None and core.condition_waiters:  # with a successor as many tasks run as before
             core.wake_condition_waiters()
-        return core.take_starts()
+        return core.take_starts() if core.starts else ()
 
     def _hand_over(self, worker: Worker, at_end: AtEnd | None, more: bool) -> Task[Any] | None:
         """Return the next task of *worker*, or None, and wake another worker for it.  The lock is held."""

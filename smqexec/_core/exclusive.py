@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from threading import get_ident
@@ -53,7 +53,7 @@ class Exclusive:
         self.starts: list[Worker] = []
 
     #: Start these workers; the lock is not held.
-    start_workers: Callable[[list[Worker]], None]
+    start_workers: Callable[[Sequence[Worker]], None]
     #: Fail all pending tasks with an exception of our own code: see ``recovery``.  Set once.
     break_down: Callable[..., None]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from _thread import start_new_thread
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
 from .._calls.interrupts import LOGGER, elsewhere, uninterrupted
@@ -194,7 +194,7 @@ class State(Exclusive):
             for _ in range(min(queue.ready, queue.limit) or 1):
                 self.wake(queue)
 
-    def start_workers(self, starts: list[Worker], submitted: Task[Any] | None = None) -> None:
+    def start_workers(self, starts: Sequence[Worker], submitted: Task[Any] | None = None) -> None:
         """Start workers in their backends; raise an exception of that if *submitted* failed with it."""
         if not starts:
             return

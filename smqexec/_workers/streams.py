@@ -203,9 +203,7 @@ class Streams:
                     item._home = None
                 else:
                     item._leave()
-                starts = core.starts
-                if starts:
-                    core.take_starts()
+                starts = core.take_starts() if core.starts else ()  # not `starts` itself: others add to that
             finally:
                 core.lock.release()
                 if DEFERRED:

@@ -51,7 +51,7 @@ class Waiter:
 
     def add_result(self, future: Future[Any]) -> None:
         """Note that *future* has ended: the thread that ends it calls this, or one of the next two."""
-        self.wake()
+        self.wakes.put(None)
 
     add_cancelled = add_exception = add_result
 

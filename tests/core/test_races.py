@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from engines import Manual
-from gate import DEADLINE
-from internals import SPINS, blocked_on, core_of, exclusive, lock_of, record_of, waits
+from gate import DEADLINE, occupy
+from internals import SPINS, blocked_on, core_of, exclusive, lock_of, pool_of, record_of, waits
 from outcomes import add, fail
 from threads import beside, hold, planned, until
 
@@ -217,16 +217,49 @@ def test_submitter_lets_who_holds_the_lock_go_on(at: int | None, monkeypatch: py
         assert task.result(DEADLINE) == 2
 
 
+class Contended(SimpleNamespace):
+    """A lock: its methods are fields."""
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def test_end_of_an_item_starts_no_worker_of_another_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread submits as soon as the lock is released."""
+    with planned(2) as (scheduler, queue):
+        gate, task = occupy(queue, {"x": 1})
+        part = task["x"]
+        lock, start = lock_of(scheduler), pool_of(queue).start
+        submitted: list[Any] = []
+        started: list[Any] = []
+
+        def release() -> None:
+            lock.release()
+            if part.done() and not submitted:
+                submitted.append(None)
+                submitted.append(beside(queue.submit, add, 1).result(DEADLINE))
+
+        def note(state: Any, worker: Any) -> None:
+            started.append(worker)
+            start(state, worker)
+
+        monkeypatch.setattr(pool_of(queue), "start", note)
+        contended = Contended(acquire=lock.acquire, release=release, _is_owned=lock._is_owned)
+        monkeypatch.setattr(core_of(scheduler), "lock", contended)
+        gate.open()
+        assert part.result(DEADLINE) == 1
+        until(lambda: len(submitted) == 2)
+        assert submitted[1].result(DEADLINE) == 2
+        monkeypatch.undo()
+        queue.shutdown()
+        assert len(started) == 1
+
+
 def test_worker_that_gets_the_lock_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever it tries, another thread has the lock."""
-
-    class Contended(SimpleNamespace):
-        def __enter__(self) -> None:
-            self.acquire()
-
-        def __exit__(self, *_: object) -> None:
-            self.release()
-
     with planned(1, stopped=True) as (scheduler, queue):
         lock = lock_of(scheduler)
         contended = Contended(
