@@ -235,7 +235,7 @@ class PlannedFuture(Node, Future[R]):
         return queue is not None and queue.scheduler.step(self._append, field, entry)
 
     def _append(self, field: str, entry: object) -> bool:
-        """Do what `_add_at_end` does.  The lock is held; Ctrl-C may strike before the last step."""
+        """Do what `_add_at_end` does.  The lock is held."""
         if self._stage >= DONE:
             return False
         getattr(self._get_at_end(), field).append(entry)

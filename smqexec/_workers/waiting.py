@@ -97,8 +97,7 @@ class Waiting:
         try:
             if not future._add_at_end("waiters", waiter):
                 return True
-            warn = partial(log_if_stalled, [future])
-            return interruptible(block, waiter.sleep, timeout, warn) or future.done()
+            return block(waiter.sleep, timeout, partial(log_if_stalled, [future])) or future.done()
         finally:
             # Ctrl-C may prevent it.  A waiter without a thread does no harm: it goes with the record.
             future._condition.remove(waiter)
