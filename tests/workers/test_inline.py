@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from types import NoneType
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
-from internals import pool_of, searches_in
+from internals import pool_of, searches_in, waiting
 from threads import beside, planned, until
 
 import smqexec
@@ -82,6 +83,19 @@ def test_at_the_bottom_of_a_recursion() -> None:
         assert submitted and all(task.result(DEADLINE) == "0" for task in submitted)
         assert queue.submit(abs, -1).result(DEADLINE) == 1
         assert scheduler.wait(DEADLINE) and sys.getrecursionlimit() == limit
+
+
+def test_limit_of_recursion_is_raised_by_what_a_nested_task_needs() -> None:
+    """By all frames of ours: one frame for each level is the user's."""
+
+    def descend(n: int) -> list[Any]:
+        frames = [*traceback.walk_stack(sys._getframe())]
+        return [len(frames), *(queue.submit(descend, n - 1).result() if n else ())]
+
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, inline=True)
+        outer, *_, middle, inner = queue.submit(descend, 3).result(DEADLINE)
+    assert outer < middle < inner <= middle + waiting.FRAMES + 1
 
 
 def test_thread_that_waits_for_an_outer_worker_runs_what_the_inner_one_needs() -> None:
