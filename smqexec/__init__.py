@@ -35,7 +35,7 @@ The way of a call; nothing climbs back::
     Queue.submit         _calls encodes the arguments, once
     Submission.add       _core takes one lock hold: the planner links the task, an idle worker is chosen
     Dispatcher.begin     the woken worker in _workers takes the next task of the order, and calls it
-    loop.run             one lock hold more: the task ends, its dependents become ready, the next is taken
+    loop.perform         one lock hold more: the task ends, its dependents become ready, the next is taken
     effects              without the lock: outcomes are published, waiters woken, callbacks called
 """
 

@@ -29,7 +29,7 @@ from .waits import Wait, Waiter
 # Python's recursion limit is raised by FRAMES for each nested task, as that needs so many frames of ours
 # besides the user's own.  Levels beyond DEEPEST do not raise it: the limit is that of all threads, and
 # recursion through C crashes at 3,000 to 7,000 frames (seen with `sorted` on CPython 3.13 and 3.11).
-FRAMES, DEEPEST = 11, 2000
+FRAMES, DEEPEST = 10, 2000
 
 
 class ConditionWait(Wait):

@@ -837,6 +837,25 @@ def test_fault_of_ours_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         assert not any(thread.is_alive() for each in (queue, other, idle) for thread in each._threads)
 
 
+@pytest.mark.parametrize("observed", [False, True])
+def test_fault_of_ours_as_the_next_task_was_taken(
+    observed: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the task that has ended.  Observers hear of the end of all others, each once."""
+    with planned(1, 1) as (scheduler, queue, other):
+        ended: list[Any] = []
+        gate, first = occupy(queue, 1)
+        rest = [other.submit(abs, first), queue.submit(abs, -1), queue.submit(abs, -1)]
+        if observed:
+            scheduler.observe(lambda event: event.kind == "end" and ended.append(event.task))
+        monkeypatch.setattr(core_of(scheduler), "wake_for", fail)
+        gate.open()
+        assert {type(task.exception(DEADLINE)) for task in rest} == {Broken}
+        assert [record.args and record.args[0] for record in caplog.records] == [first]
+        until(lambda: len(ended) >= 4 * observed)
+        assert sorted(ended, key=str) == sorted([first, *rest] if observed else [], key=str)
+
+
 def test_fault_of_ours_on_an_executor(monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadPoolExecutor(2) as pool, Scheduler(stopped=True) as scheduler:
         queue = Queue(scheduler, executor=pool)
