@@ -71,7 +71,7 @@ class Exclusive:
         return starts
 
     def spin_and_lock(self) -> None:
-        """Take the lock, which another thread holds: for hot paths, which have tried it at once."""
+        """Take the lock, which another thread holds: its caller has tried it at once."""
         # A thread that blocks at once gets the lock at its release, but then waits for the interpreter lock:
         # three times the cost with 16 threads.  Spinning would double the main thread's submits on 3.13t.
         if get_ident() not in MAIN:
@@ -79,7 +79,13 @@ class Exclusive:
                 time.sleep(0)  # lets the holder go on
                 if self.lock.acquire(False):
                     return
-        self.lock.acquire()
+            self.lock.acquire()
+            return
+        try:
+            self.entering = True
+            self.lock.acquire()
+        finally:
+            self.entering = False
 
     def reading(self) -> AbstractContextManager[object]:
         """Return a block that holds the lock, for code that only reads: a reentrant call may enter it."""
@@ -107,6 +113,8 @@ class Exclusive:
                     released = True
                 except BaseException:  # Ctrl-C once more
                     pass
+            if DEFERRED:
+                call_deferred()
             raise
         if DEFERRED:
             call_deferred()
@@ -159,20 +167,16 @@ class Section:
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def __enter__(self) -> Section:
-        core, main = self._core, get_ident() in MAIN
+        core = self._core
         if core.lock._is_owned():
             raise RuntimeError(REENTRANT)
         self._guard.__enter__()
         try:
-            if main:
-                core.entering = True
-            core.lock.acquire()
+            if not core.lock.acquire(False):
+                core.spin_and_lock()
         except BaseException:  # raised by the handler of another signal than Ctrl-C
             self._guard.__exit__(None, None, None)
             raise
-        finally:
-            if main:
-                core.entering = False
         return self
 
     def then(self, call: Callable[..., object], *args: Any) -> None:

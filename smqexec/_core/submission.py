@@ -116,6 +116,8 @@ class Submission:
                 except RuntimeError:  # no thread can be started: this one withdraws, if its stack allows
                     begun = True
                     withdraw(core, progress, lock._is_owned(), queue, task, special and special.ended)
+            if DEFERRED:
+                call_deferred()
             raise
         if special.refusal is not None:
             raise _anew(special.refusal)

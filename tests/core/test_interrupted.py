@@ -623,7 +623,7 @@ def test_handler_of_another_signal_raises_while_the_lock_is_awaited() -> None:
 
     with planned(1, stopped=True) as (scheduler, queue):
         lock = lock_of(scheduler)
-        core_of(scheduler).lock = SimpleNamespace(acquire=blow, _is_owned=lock._is_owned)
+        core_of(scheduler).lock = SimpleNamespace(acquire=lambda _: blow(), _is_owned=lock._is_owned)
         with pytest.raises(Struck):
             scheduler.resume()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

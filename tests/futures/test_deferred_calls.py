@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import core_of, lock_of, order_of
-from strikes import CALLS, each_step
+from strikes import CALLS, blow, each_step
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler
@@ -55,6 +55,23 @@ def test_stop_and_cancel_anywhere_in_a_call(name: str) -> None:
             assert scheduler.wait(DEADLINE)
     assert any(held)
     assert not DEFERRED
+
+
+@pytest.mark.parametrize("name", ["submit", "callback", "exception", "result", "wait"])
+def test_handler_that_cancels_and_then_raises_has_cancelled(name: str) -> None:
+    for step in each_step(10):
+        with planned(1) as (scheduler, queue):
+            gate, running = occupy(queue)
+            task, cancelled = queue.submit(str, running), queue.submit(str, running)
+
+            def handle() -> None:
+                cancelled.cancel()  # noqa: B023
+                blow()
+
+            step.strike(partial(CALLS[name], scheduler, queue, task, 1e-9), handle)
+            assert cancelled.cancelled() is bool(step.struck)
+            assert not DEFERRED
+            gate.open()
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -248,11 +265,14 @@ def test_periodic_handler_while_another_thread_has_the_lock() -> None:
     depths: list[int] = []
     depth = 0
     with planned(1) as (scheduler, queue):
+        gate, running = occupy(queue)
+        pending = queue.submit(str, running)
 
         def handle(*_: object) -> None:
             nonlocal depth
             depth += 1
             depths.append(depth)
+            pending.add_done_callback(str)
             scheduler.stop()
             scheduler.resume()
             depth -= 1
@@ -269,6 +289,7 @@ def test_periodic_handler_while_another_thread_has_the_lock() -> None:
         timer.join(DEADLINE)
         assert max(depths) < 20
         scheduler.resume()
+        gate.open()
         assert queue.submit(int).result(DEADLINE) == 0
 
 
