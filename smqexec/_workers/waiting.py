@@ -94,13 +94,22 @@ class Waiting:
             with uninterrupted(), closing(Wait({future}, ALL_COMPLETED)) as wait:
                 return wait_for(wait, deadline(timeout))
         waiter = Waiter()  # a `Wait`, with its search, would take three times as long
+        warn = partial(log_if_stalled, [future])
+        ended = False
         try:
-            if not future._add_at_end("waiters", waiter):
-                return True
-            return block(waiter.sleep, timeout, partial(log_if_stalled, [future])) or future.done()
+            # `interruptible`: an observer may wait here, and Ctrl-C is masked then.
+            ended = (
+                not future._add_at_end("waiters", waiter)
+                or interruptible(block, waiter.sleep, timeout, warn)
+                or future.done()
+            )
         finally:
-            # Ctrl-C may prevent it.  A waiter without a thread does no harm: it goes with the record.
-            future._condition.remove(waiter)
+            if not ended:  # else the record is gone
+                try:
+                    future._condition.remove(waiter)
+                finally:  # again, as Ctrl-C may have prevented it
+                    future._condition.remove(waiter)
+        return ended
 
     def until(
         self,

@@ -183,6 +183,7 @@ def test_task_ends_as_its_waiter_gives_up(monkeypatch: pytest.MonkeyPatch) -> No
         task = queue.submit(add, 1)
 
         def late(condition: Condition, wait: Any) -> None:
+            monkeypatch.undo()
             assert wait in record_of(task).waiters
             assert task.cancel()
             remove(condition, wait)

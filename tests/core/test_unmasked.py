@@ -35,16 +35,22 @@ def another(*_: object) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
-@pytest.mark.parametrize("kind", ["one", "several", "all", "inline", "pause", "yield", "room"])
+@pytest.mark.parametrize("kind", ["one", "several", "all", "observer", "inline", "pause", "yield", "room"])
 def test_ctrl_c_ends_a_wait_at_once_and_leaves_no_record(kind: str) -> None:
-    with planned(1) as (scheduler, queue), Queue(scheduler, inline=True) as inline:
+    with (
+        planned(1) as (scheduler, queue),
+        Queue(scheduler, inline=True) as inline,
+        planned(1) as (other, observed),
+    ):
         gate, task = occupy(queue)
+        other.observe(lambda event: event.kind == "submit" and task.result(DEADLINE))
         full = Queue(scheduler, 1, max_pending=1)
         pending = full.submit(str, task)
         calls: dict[str, Callable[[], Any]] = {
             "one": lambda: task.result(DEADLINE),
             "several": lambda: smqexec.wait([task], DEADLINE),
             "all": lambda: scheduler.wait(DEADLINE),
+            "observer": lambda: observed.submit(int),
             "inline": lambda: inline.submit(task.result, DEADLINE).result(),
             "pause": lambda: inline.submit(lambda: scheduler.stop() and smqexec.checkpoint()).result(),
             "yield": lambda: inline.submit(values).result(),

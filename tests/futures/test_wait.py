@@ -27,7 +27,7 @@ from internals import HELD, core_of, waiters_of, waits
 from marks import slow_but
 from outcomes import fail
 from programs import forks, run
-from strikes import PACKAGE, each_step
+from strikes import CALLS, PACKAGE, each_step, from_outside
 from threads import beside, planned, until, until_gone, without_collector
 
 import smqexec
@@ -63,6 +63,18 @@ def test_wait_interrupted_at_every_line(name: str, ending: bool) -> None:
             assert beside(wait, tasks, DEADLINE).result(2 * DEADLINE) == (set(tasks), set())
             assert wait(tasks, DEADLINE) == (set(tasks), set())
             assert set(as_completed(tasks, DEADLINE)) == set(tasks)
+
+
+@pytest.mark.parametrize("name", ["result", "exception"])
+def test_ctrl_c_anywhere_leaves_no_waiter(name: str) -> None:
+    """Which would count as a need of the task: `cancel` of a dependent would spare it."""
+    with planned(1, stopped=True) as (scheduler, queue):
+        for step in each_step(20):
+            task = queue.submit(int)
+            dependent = queue.submit(str, task)
+            step.strike(partial(CALLS[name], scheduler, queue, task, 1e-9), from_outside)
+            dependent.cancel(dependencies=True)
+            assert task.cancelled(), step
 
 
 @pytest.mark.parametrize("when", [FIRST_COMPLETED, FIRST_EXCEPTION, "ALL_COMPLETED"])
