@@ -7,13 +7,11 @@ each is told of and drawn.
 
 from __future__ import annotations
 
-import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial, wraps
-from heapq import nlargest
 from html import escape
 from operator import attrgetter
 from pathlib import Path
@@ -72,9 +70,7 @@ def measure(files: int, rounds: int) -> dict[str, Run]:
     """The shortest run of each way, of *rounds*."""
     ways = {"newest first": newest_first, "by phases": by_phases}
     runs: dict[str, list[Run]] = {name: [] for name in ways}
-    modules = demonstration.largest(Path(sysconfig.get_path("stdlib")), sys.maxsize)
-    chosen = dict(nlargest(files, modules.items(), key=lambda module: module[1].stat().st_size))
-    chosen = dict(sorted(chosen.items()))  # by name: neither way gets the small ones first
+    chosen = demonstration.largest(Path(sysconfig.get_path("stdlib")), files)
     for _ in range(rounds):
         for name, way in ways.items():
             runs[name].append(timed(partial(way, chosen)))

@@ -40,6 +40,7 @@ The way of a call; nothing climbs back::
 """
 
 import os
+from importlib import import_module
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,4 @@ else:
         """Import ``smqexec.trace`` at its first use: earlier, ``python -m smqexec.trace`` would warn."""
         if name != "trace":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from importlib import import_module
-
         return import_module(f"{__name__}.{name}")

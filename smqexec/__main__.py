@@ -29,7 +29,7 @@ import sysconfig
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from itertools import combinations
 from pathlib import Path
 from time import monotonic, sleep
@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 from smqexec import Queue, Scheduler, Task, as_completed, progress
 
 Files = dict[str, Path]  # by the name to show
-BUDGET = 300_000_000  # bytes to compress: some 6 s on two cores
+FILES = 57  # of the standard library: some 6 s on two cores
 
 
 class Pair(NamedTuple):
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs: dict[str, Found] = {}
     interrupted = False
     try:
-        files = named(options.paths) if options.paths else largest(Path(sysconfig.get_path("stdlib")), BUDGET)
+        files = named(options.paths) if options.paths else largest(Path(sysconfig.get_path("stdlib")), FILES)
         if len(files) > 1:
             where = "" if options.paths else " of the standard library"
             say(f"{len(files)} files{where}: which are most alike?  The closest so far:")
@@ -189,19 +189,13 @@ def named(paths: Sequence[str]) -> Files:
     return {name: Path(name) for name in names}
 
 
-def largest(folder: Path, budget: int) -> Files:
-    """Return the largest ``.py`` files below *folder* whose pairs have *budget* bytes at most, by name."""
+def largest(folder: Path, number: int) -> Files:
+    """Return the *number* largest ``.py`` files below *folder*, by name."""
     skipped = {"test", "tests", "idle_test", "site-packages", "dist-packages"}
     names = [path.relative_to(folder) for path in folder.rglob("*.py") if path.is_file()]
-    modules = [(str(name), folder / name) for name in names if skipped.isdisjoint(name.parts)]
-    files: Files = {}
-    total = 0
-    for name, path in sorted(modules, key=lambda module: module[1].stat().st_size, reverse=True):
-        total += path.stat().st_size
-        if total * (len(files) + 1) > budget:  # each of n files is compressed n times
-            break
-        files[name] = path
-    return dict(sorted(files.items()))  # or the small ones, at the end, would go first
+    modules = {str(name): folder / name for name in names if skipped.isdisjoint(name.parts)}
+    chosen = nlargest(number, modules, key=lambda name: modules[name].stat().st_size)
+    return {name: modules[name] for name in sorted(chosen)}  # or the small ones, at the end, would go first
 
 
 def complain(name: str, error: BaseException) -> None:

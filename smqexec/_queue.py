@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context
-from types import TracebackType
 from typing import Any, Self, overload
 from weakref import ref
 
@@ -256,9 +255,7 @@ class Queue(Submits, ThreadPoolExecutor):
         self._state.scheduler.ending.shutdown([self._state], wait, cancel_futures)
 
     @override
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Shut down; after Ctrl-C, cancel the pending tasks and ask the running ones to end."""
         self._state.scheduler.ending.leave(kind, self.shutdown, [self._state])
 
