@@ -16,7 +16,7 @@ from ._engines.backend import ExecutorBackend, on_executor
 from ._engines.executors import Engine
 from ._futures.names import counted
 from ._futures.task import Task
-from ._limits.admission import PendingLimit
+from ._limits import admission
 from ._limits.checks import check_flags, integer
 from ._limits.options import NO_OPTIONS, read
 from ._scheduler import Scheduler
@@ -140,12 +140,12 @@ class Queue(Submits, ThreadPoolExecutor):
             if isinstance(executor, Engine):
                 self._known = executor.options
         state.in_order = in_order
-        state.pending_limit = None if max_pending is None else PendingLimit(max_pending)
+        state.pending_limit = None if max_pending is None else admission.PendingLimit(max_pending)
         state.copies_context = context
         self._scheduler: Scheduler = scheduler
         self._state = state
         ruled = in_order or max_pending is not None or state.remote_values or inline or context
-        self._add = core.admission.add if ruled else core.submission.add
+        self._add = admission.add if ruled else core.submission.add
         state.owner = ref(self, state.lose)
         core.add_queue(state)
 

@@ -13,7 +13,6 @@ from ._core.state import State
 from ._core.submission import Submission
 from ._core.termination import Termination
 from ._ending import Ending
-from ._limits.admission import Admission
 from ._limits.checks import check_flags
 from ._limits.resources import Allocating
 from ._observe import debug as _debug
@@ -82,7 +81,6 @@ class Scheduler:
         core.allocating = Allocating(core)
         core.dispatcher = Dispatcher(core)
         core.submission = Submission(core)
-        core.admission = Admission(core)
         core.waiting = Waiting(core)
         core.streams = Streams(core)
         core.ending = self._ending = Ending(core)

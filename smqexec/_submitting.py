@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures._base import _result_or_cancel  # type: ignore[attr-defined]
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, Never, ParamSpec, TypeAlias, TypeVar, overload
@@ -18,6 +17,7 @@ from ._core.queue_state import QueueState
 from ._futures.deadlines import deadline, left
 from ._futures.items import Item
 from ._futures.task import Task
+from ._limits import admission
 from ._limits.options import Options
 
 P = ParamSpec("P")
@@ -136,8 +136,8 @@ class Submits:
         """Submit as `submit` does, with its errors; or return None if the queue has ``max_pending`` tasks."""
         state = self._state
         args, form = encode(args, kwargs)
-        add: Callable[..., Task[Any] | None] = state.scheduler.admission.add
-        return add(state, called(fn), args, form, None, self._options, wait=False)
+        task: Task[Any] | None = admission.add(state, called(fn), args, form, None, self._options, wait=False)
+        return task
 
     def map(
         self,
@@ -198,7 +198,7 @@ class Submits:
                 return add(state, function, args, form, group)
             if options.timeout is not None:
                 seconds = min(seconds, options.timeout)
-            return add(state, function, args, form, group, options=replace(options, timeout=seconds))
+            return add(state, function, args, form, group, options=options._replace(timeout=seconds))
 
         return submit
 
@@ -212,7 +212,7 @@ class Submitter(Submits):
         self._queue = queue
         self._state = queue._state
         self._options = options
-        self._add = partial(queue._state.scheduler.admission.add, options=options)
+        self._add = partial(admission.add, options=options)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._queue!r} with {self._options!r}>"

@@ -73,7 +73,6 @@ class State(Exclusive):
     dispatcher: Any
     submission: Any
     termination: Any
-    admission: Any
     waiting: Any
     streams: Any
     allocating: Allocates

@@ -73,100 +73,97 @@ class PendingLimit:
             self._waiting.popitem()[1].release()
 
 
-class Admission:
-    """The part of a scheduler that applies options and the rules of queues."""
+def add(
+    queue: QueueState,
+    fn: Any,
+    args: Any,
+    form: Any,
+    group: Group | None = None,
+    options: Options = NO_OPTIONS,
+    wait: bool = True,
+) -> Any:
+    """Do what `Submission.add` does, with *options*, once *queue* has room.
 
-    def __init__(self, core: State) -> None:
-        self._core = core  # constant
+    If not *wait*, return None at once when there is no room.
+    """
+    core: State = queue.scheduler
+    worker = CURRENT.worker
+    # A thread of this scheduler needs no room: other tasks may need the task that it runs.
+    inside = worker is not None and worker.queue.scheduler is core
+    limited = queue.pending_limit is not None and not inside
+    # Only fields that differ from those of a plain task are set: each needs memory.
+    task: Task[Any] = new(keeping(Task) if queue.remote_values else Task)
+    if options is not NO_OPTIONS:
+        task._name = options.name
+        task._engine = options.engine
+        task._releases = options.releases
+        if options.resources:
+            task._allocation = Allocation(options.resources, options.hold, options.name or name_of(fn))
+    if options.after or options.resources or options.releases or limited or queue.in_order:
+        # A special template makes `Submission` link the task to more than its arguments.
+        args, form = (), special(args, form, options.after)
+    context = options.context
+    if context is None and queue.copies_context:
+        context = copy_context()
+    if context is not None:
+        fn = Within(context.run, fn)
+    if queue.inline:
+        fn = Within(interruptible, fn)
+    add_now = partial(core.submission.add, queue, fn, args, form, group, task)
+    submits_inline, CURRENT.submits_inline = CURRENT.submits_inline, queue.inline
+    try:
+        return _add_limited(queue, task, add_now, wait, options.timeout) if limited else add_now()
+    finally:
+        CURRENT.submits_inline = submits_inline
 
-    def add(
-        self,
-        queue: QueueState,
-        fn: Any,
-        args: Any,
-        form: Any,
-        group: Group | None = None,
-        options: Options = NO_OPTIONS,
-        wait: bool = True,
-    ) -> Task[Any] | None:
-        """Do what `Submission.add` does, with *options*, once *queue* has room.
 
-        If not *wait*, return None at once when there is no room.
-        """
-        worker = CURRENT.worker
-        # A thread of this scheduler needs no room: other tasks may need the task that it runs.
-        inside = worker is not None and worker.queue.scheduler is self._core
-        limited = queue.pending_limit is not None and not inside
-        # Only fields that differ from those of a plain task are set: each needs memory.
-        task: Task[Any] = new(keeping(Task) if queue.remote_values else Task)
-        if options is not NO_OPTIONS:
-            task._name = options.name
-            task._engine = options.engine
-            task._releases = options.releases
-            if options.resources:
-                task._allocation = Allocation(options.resources, options.hold, options.name or name_of(fn))
-        if options.after or options.resources or options.releases or limited or queue.in_order:
-            # A special template makes `Submission` link the task to more than its arguments.
-            args, form = (), special(args, form, options.after)
-        context = options.context
-        if context is None and queue.copies_context:
-            context = copy_context()
-        if context is not None:
-            fn = Within(context.run, fn)
-        if queue.inline:
-            fn = Within(interruptible, fn)
-        add = partial(self._core.submission.add, queue, fn, args, form, group, task)
-        submits_inline, CURRENT.submits_inline = CURRENT.submits_inline, queue.inline
-        try:
-            return self._add_limited(queue, task, add, wait, options.timeout) if limited else add()
-        finally:
-            CURRENT.submits_inline = submits_inline
-
-    def _add_limited(
-        self, queue: QueueState, task: Task[Any], add: Callable[[], Any], wait: bool, timeout: float | None
-    ) -> Task[Any] | None:
-        """Reserve room, and call *add*, which adds *task*; without room, and if not *wait*, return None."""
-        limit: Any = queue.pending_limit
-        blocker = threading.Lock()
-        blocker.acquire()
-        added = None
-        try:
-            # Ctrl-C comes only while the thread waits for room, or at the end: no reservation stays behind.
-            with uninterrupted():
-                try:
-                    with self._core.exclusive():
-                        # A queue that refuses tasks needs no room: `Submission.add` raises.
-                        refused = queue.refusal is not None
-                        if not refused:
-                            limit.enter(task, queue.pending, blocker)
-                            if not wait and blocker.locked():  # now: it is in no other submit's way
-                                limit.give_up(task, queue.pending)
-                    if refused or blocker.acquire(False) or (wait and self._wait(queue, blocker, timeout)):
-                        added = add()
-                    return added
-                finally:
-                    if added is None:
-                        with self._core.exclusive():
+def _add_limited(
+    queue: QueueState, task: Task[Any], add_now: Callable[[], Any], wait: bool, timeout: float | None
+) -> Task[Any] | None:
+    """Reserve room, and call *add_now*, which adds *task*; without room, and if not *wait*, return None."""
+    core: State = queue.scheduler
+    limit: Any = queue.pending_limit
+    blocker = threading.Lock()
+    blocker.acquire()
+    added = None
+    try:
+        # Ctrl-C comes only while the thread waits for room, or at the end: no reservation stays behind.
+        with uninterrupted():
+            try:
+                with core.exclusive():
+                    # A queue that refuses tasks needs no room: `Submission.add` raises.
+                    refused = queue.refusal is not None
+                    if not refused:
+                        limit.enter(task, queue.pending, blocker)
+                        if not wait and blocker.locked():  # now: it is in no other submit's way
                             limit.give_up(task, queue.pending)
-        except BaseException:
-            if hasattr(task, "_number"):  # it was added, and the caller does not get it
-                task.cancel()
-            raise
+                if refused or blocker.acquire(False) or (wait and _wait(queue, blocker, timeout)):
+                    added = add_now()
+                return added
+            finally:
+                if added is None:
+                    with core.exclusive():
+                        limit.give_up(task, queue.pending)
+    except BaseException:
+        if hasattr(task, "_number"):  # it was added, and the caller does not get it
+            task.cancel()
+        raise
 
-    def _wait(self, queue: QueueState, blocker: threading.Lock, timeout: float | None) -> bool:
-        """Block until *blocker* is released, and return True; raise after *timeout* seconds."""
-        limit: Any = queue.pending_limit
-        pending = counted(limit.limit, "pending task")
-        full = f"queue {queue.name!r} is full: {pending}, max_pending={limit.limit}"
-        if timeout != 0 and _runs_event_loop():
-            raise RuntimeError(
-                f"{full}; submit() would block the event loop of this thread: "
-                "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
-            )
-        warn = partial(self._core.warn_if_stalled, f"room in queue {queue.name}")
-        if not interruptible(block, partial(blocker.acquire, True), timeout, warn):
-            raise TimeoutError(full)
-        return True
+
+def _wait(queue: QueueState, blocker: threading.Lock, timeout: float | None) -> bool:
+    """Block until *blocker* is released, and return True; raise after *timeout* seconds."""
+    limit: Any = queue.pending_limit
+    pending = counted(limit.limit, "pending task")
+    full = f"queue {queue.name!r} is full: {pending}, max_pending={limit.limit}"
+    if timeout != 0 and _runs_event_loop():
+        raise RuntimeError(
+            f"{full}; submit() would block the event loop of this thread: "
+            "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
+        )
+    warn = partial(queue.scheduler.warn_if_stalled, f"room in queue {queue.name}")
+    if not interruptible(block, partial(blocker.acquire, True), timeout, warn):
+        raise TimeoutError(full)
+    return True
 
 
 def _runs_event_loop() -> bool:

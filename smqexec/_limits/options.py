@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context
-from dataclasses import dataclass, field
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._calls.kinds import FUTURE, SETTLED, kind_of, settled
 from .._core.state import State
@@ -23,16 +22,15 @@ from .resources import Allocation, Resource
 KNOWN = frozenset({"name", "after", "context", "timeout", "resources", "hold", "release"})
 
 
-@dataclass(slots=True, frozen=True, eq=False)
-class Options:
+class Options(NamedTuple):
     """The checked options of a task: see `Queue.options`."""
 
     name: str | None = None
     after: tuple[Future[Any] | settled[Any], ...] = ()
     context: Context | None = None
     timeout: float | None = None
-    engine: dict[str, Any] = field(default_factory=dict)
-    resources: dict[Resource, int] = field(default_factory=dict)
+    engine: Mapping[str, Any] = {}
+    resources: Mapping[Resource, int] = {}
     hold: bool = False
     #: The allocations whose units return when this task, and all others that release them, have ended.
     releases: tuple[Allocation, ...] = ()

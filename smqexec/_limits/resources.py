@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -103,7 +104,7 @@ class Allocation(Node):
 
     __slots__ = ("amounts", "holds", "name", "released", "releasers", "task")
 
-    def __init__(self, amounts: dict[Resource, int], holds: bool, name: str) -> None:
+    def __init__(self, amounts: Mapping[Resource, int], holds: bool, name: str) -> None:
         super().__init__()
         # The number of units of each resource; never changed.
         self.amounts = amounts
