@@ -219,7 +219,6 @@ def timeline(arguments: Sequence[str]) -> str:
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options that the command line gives."""
     parser = argparse.ArgumentParser("python -m smqexec", description="Which files are most alike?")
     add = parser.add_argument
     add("paths", nargs="*", metavar="PATH", help="file or directory (the standard library)")

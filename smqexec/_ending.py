@@ -24,8 +24,6 @@ Queues: TypeAlias = "Sequence[QueueState] | None"  # None: all of the scheduler
 
 
 class Ending:
-    """How the queues of a scheduler end."""
-
     def __init__(self, core: State) -> None:
         self._core = core  # constant
         # The tasks that a stop held at exit are being cancelled.  Under the lock.

@@ -35,8 +35,6 @@ Yields: TypeAlias = "Generator[Y, Any, Any]"  # the return type of a generator f
 class Submits:
     """The base of `Queue` and `Submitter`.  All fields are set once, when the object is made."""
 
-    __slots__ = ()
-
     _state: QueueState
     _options: Options
     #: Adds a task: called with the state, the function, its encoded arguments, their form, and the group.
@@ -205,8 +203,6 @@ class Submits:
 
 class Submitter(Submits):
     """A queue with options, as `Queue.options` returns it, for any number of calls.  Keeps the queue."""
-
-    __slots__ = ("_add", "_options", "_queue", "_state")
 
     def __init__(self, queue: Submits, options: Options) -> None:
         self._queue = queue

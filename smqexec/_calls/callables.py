@@ -87,8 +87,6 @@ class Within:
 class _Steps:
     """An iterator that takes each step of *iterator* through *call*."""
 
-    __slots__ = ("call", "iterator")
-
     def __init__(self, call: Callable[..., Any], iterator: Iterator[Any]) -> None:
         self.call = call  # constant
         self.iterator = iterator  # constant

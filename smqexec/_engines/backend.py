@@ -58,8 +58,6 @@ def on_executor(
 
 
 class _Steps(threading.local):
-    """The steps of the calling thread."""
-
     #: Steps to do after the current step; None: this thread is in no step, or in the executor's ``submit``.
     later: deque[Callable[[], None]] | None = None
     #: A worker takes its task: workers that are started now advance after this step.
@@ -70,8 +68,6 @@ _steps = _Steps()
 
 
 class ExecutorBackend(Backend):
-    """The backend of a queue whose tasks run on an executor."""
-
     keeps_idle = False
 
     def __init__(self, engine: Engine, kind: str, follows: bool) -> None:
@@ -108,14 +104,12 @@ class ExecutorBackend(Backend):
             self._engine = None
 
     def cancel(self, task: Task[Any]) -> None:
-        """Cancel the call of *task* if the executor has not begun the call."""
         future = self._futures.get(task)
         if future is not None:
             with suppress(Exception):  # Parsl's futures can't be cancelled
                 unmasked(future.cancel)
 
     def cancel_unbegun(self) -> None:
-        """Cancel the calls that the executor has not begun."""
         for task, future in list(self._futures.items()):
             if not future.running():
                 self.cancel(task)
@@ -162,7 +156,6 @@ class ExecutorBackend(Backend):
     # frames, so no local name of theirs keeps the task or an argument.
 
     def _submit(self, worker: Worker) -> None:
-        """Submit the call of the task that *worker* has."""
         queue = worker.queue
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("start", queue, worker.task, worker.thread)

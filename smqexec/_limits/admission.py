@@ -36,8 +36,6 @@ from .resources import Allocation
 class PendingLimit:
     """The pending limit of one queue.  The scheduler's lock guards all fields, and is held in all methods."""
 
-    __slots__ = ("_reserved", "_waiting", "limit")
-
     def __init__(self, limit: int) -> None:
         self.limit = limit  # constant
         # Tasks with room that are not pending yet.
@@ -167,6 +165,5 @@ def _wait(queue: QueueState, blocker: threading.Lock, timeout: float | None) -> 
 
 
 def _runs_event_loop() -> bool:
-    """Return True if the calling thread is running an asyncio event loop."""
     events = sys.modules.get("asyncio.events")
     return events is not None and events._get_running_loop() is not None

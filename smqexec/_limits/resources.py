@@ -143,8 +143,6 @@ class Allocation(Node):
 
 
 class Allocating:
-    """The part of a scheduler that allocates resources to tasks."""
-
     def __init__(self, core: State) -> None:
         self._core = core  # the state; constant
 

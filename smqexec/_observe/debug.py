@@ -32,8 +32,6 @@ def observe(event: Event) -> None:
 class Unseen:
     """An *exception* of any number of tasks: logged if this dies before a call notes its retrieval."""
 
-    __slots__ = ("__weakref__", "_exception", "_queue")
-
     def __init__(self, exception: BaseException, queue: str) -> None:
         # None once the exception was retrieved or logged.  Each access is atomic.
         self._exception: BaseException | None = exception

@@ -93,8 +93,6 @@ class Event(NamedTuple):
 class Observation:
     """One observer of a scheduler: `Scheduler.observe` returns it.  A ``with`` block closes it at its end."""
 
-    __slots__ = ("_scheduler", "callback", "with_queue")
-
     def __init__(self, scheduler: Any, callback: Callable[..., object], with_queue: bool = False) -> None:
         """If *with_queue*, call *callback* with the fields of each event, and the state of its queue."""
         if not callable(callback):
@@ -121,8 +119,6 @@ class Observation:
 
 class Observers(tuple[Observation, ...]):
     """All observations of a scheduler: the `EventSink` of its core, which is replaced and never changed."""
-
-    __slots__ = ()
 
     def submitted(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> None:
         """Report that *task* is about to be added; *args* and *form* as for `add`."""
