@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from ._calls.kinds import settled
 from ._engines.backend import ExecutorBackend, on_executor
-from ._engines.executors import Engine
 from ._futures.names import counted
 from ._futures.task import Task
 from ._limits import admission
@@ -137,8 +136,6 @@ class Queue(Submits, ThreadPoolExecutor):
             state = in_process(core, inline, max_workers, thread_name_prefix, initializer, initargs)
         else:
             state = on_executor(core, max_workers, thread_name_prefix, executor, prefetch)
-            if isinstance(executor, Engine):
-                self._known = executor.options
         state.in_order = in_order
         state.pending_limit = None if max_pending is None else admission.PendingLimit(max_pending)
         state.copies_context = context
@@ -152,8 +149,6 @@ class Queue(Submits, ThreadPoolExecutor):
     _set_up.__qualname__ = "Queue"  # Python's errors name what the user has called
     __init__.__wrapped__ = _set_up  # type: ignore[attr-defined]  # whose arguments `help` shows
     _options = NO_OPTIONS
-    #: The options of the queue's engine, beside those of all queues.
-    _known: frozenset[str] = frozenset()
 
     @property
     def scheduler(self) -> Scheduler:
@@ -211,9 +206,11 @@ class Queue(Submits, ThreadPoolExecutor):
                 for, or belongs to another scheduler; or *hold* is given without *resources*, or a task in
                 *release* was submitted without *hold*.
         """
-        if context is not None and isinstance(self._state.pool, ExecutorBackend):
+        pool = self._state.pool
+        if context is not None and isinstance(pool, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
-        options = read(self._known, name, after, context, timeout, resources, hold, release, others)
+        known = pool.options if isinstance(pool, ExecutorBackend) else frozenset[str]()
+        options = read(known, name, after, context, timeout, resources, hold, release, others)
         options.bind(self._state.scheduler)
         return Submitter(self, options)
 

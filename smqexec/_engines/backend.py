@@ -73,7 +73,8 @@ class ExecutorBackend(Backend):
     def __init__(self, engine: Engine, kind: str, follows: bool) -> None:
         # The engine; None once no call can come.
         self._engine: Any = engine
-        self.remote_values = engine.remote_values  # constant, as are the next two
+        self.options = engine.options  # constant, as are the next three
+        self.remote_values = engine.remote_values
         # The name of the executor's class.
         self._kind = kind
         # The queue's number of prefetched calls follows ``engine.prefetch``.

@@ -202,7 +202,6 @@ class LocalAddress(NamedTuple):
 
 
 def local_address(receiver: Receiver) -> LocalAddress:
-    """Return the address at which a worker on this machine finds *receiver*."""
     address = LocalAddress(os.getpid(), os.urandom(16))
     _receivers[address.key] = receiver
     return address

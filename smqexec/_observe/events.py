@@ -11,10 +11,10 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from threading import RLock, get_ident
 from time import perf_counter
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from weakref import ref
 
 from .._calls.arguments import dependencies
@@ -90,7 +90,7 @@ class Event(NamedTuple):
         return "" if self.task is None else label_of(self.task)
 
 
-class Observation:
+class Observation(AbstractContextManager["Observation"]):
     """One observer of a scheduler: `Scheduler.observe` returns it.  A ``with`` block closes it at its end."""
 
     def __init__(self, scheduler: Any, callback: Callable[..., object], with_queue: bool = False) -> None:
@@ -109,9 +109,6 @@ class Observation:
         if scheduler is not None and scheduler.observers:  # none: also in a forked child
             with scheduler.exclusive():
                 scheduler.observe(Observers(other for other in scheduler.observers if other is not self))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

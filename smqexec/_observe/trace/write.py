@@ -20,9 +20,10 @@ import platform
 import sys
 import threading
 from collections import deque
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from time import perf_counter, sleep
-from typing import Any, Self
+from typing import Any
 from weakref import ref
 
 from ..._calls.interrupts import LOGGER, uninterrupted
@@ -113,7 +114,7 @@ class Encoder:
         return places[worker]
 
 
-class Recording:
+class Recording(AbstractContextManager["Recording"]):
     """A trace file that is written until it is closed: `record` returns it.  A ``with`` block closes it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -202,9 +203,6 @@ class Recording:
             with uninterrupted():
                 self._closing.set()
                 self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
