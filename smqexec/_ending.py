@@ -4,8 +4,6 @@ A queue is *closed* first: `submit` refuses.  Then the caller waits until no tas
 running, and joins its threads.  No method is called under the lock.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial

@@ -1,7 +1,5 @@
 """For use inside tasks: `checkpoint`; `wait` and `as_completed` without the deadlocks of the originals."""
 
-from __future__ import annotations
-
 import concurrent.futures
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future

@@ -1,7 +1,5 @@
 """Queue: the contract of `concurrent.futures.Executor`, over the state that the core keeps of a queue."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Scheduler, as its user sees it: a facade that builds the parts of a scheduler and joins them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self

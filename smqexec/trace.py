@@ -33,8 +33,6 @@ killed, the file can be read, and lacks the last 0.2 s; tasks that had started a
 too.  Tasks of a queue on another executor start when that executor gets them.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

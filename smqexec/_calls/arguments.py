@@ -12,8 +12,6 @@ here locks or waits.  A task keeps *args* and a *form*, which says how the call 
     a Template  ()        fn(*args, **kwargs), as the template's ``fill`` returns them
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any

@@ -3,8 +3,6 @@
 To find out what a callable wraps, no user code is called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial

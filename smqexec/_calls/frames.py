@@ -3,8 +3,6 @@
 A frame of ours that calls user code would keep tasks, arguments and results as long as the exception.
 """
 
-from __future__ import annotations
-
 import os
 from types import TracebackType
 from typing import Any

@@ -4,8 +4,6 @@ Only the type of an argument decides, and no method of an argument is called.  `
 each type.  It needs no lock: each access is one atomic operation, and a lost entry is found again.
 """
 
-from __future__ import annotations
-
 import builtins
 from collections import OrderedDict, defaultdict, deque
 from concurrent.futures import Future

@@ -10,8 +10,6 @@ A step that an end causes waits for the present step of the thread: so an execut
 while callbacks of an ended task run.  It waits only while a worker takes its task: so calls arrive in order.
 """
 
-from __future__ import annotations
-
 import threading
 from _thread import start_new_thread
 from collections import deque

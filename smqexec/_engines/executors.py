@@ -4,8 +4,6 @@ The state of an executor is read from its attributes: those of the standard libr
 `DaskExecutor`.  Of its methods, only ``submit`` is called.
 """
 
-from __future__ import annotations
-
 import pickle
 import re
 import sys

@@ -9,8 +9,6 @@ unless the queue refuses tasks by then.  A reservation ends when its task become
 fails.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Callable

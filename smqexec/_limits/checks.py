@@ -1,7 +1,5 @@
 """Checks of arguments that several public calls share."""
 
-from __future__ import annotations
-
 from operator import index
 from typing import Any
 

@@ -4,8 +4,6 @@ All tasks of a `Submitter` share one `Options`, which never changes, so any thre
 No task keeps it, as its futures and context would live as long as the task.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context

@@ -9,8 +9,6 @@ are enough.  No deadlock: the allocation that has waited longest is the first at
 of the scheduler whose tasks use the resource guards all fields.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The notes and logs of ``Scheduler(debug=True)``, which cost some time for each task."""
 
-from __future__ import annotations
-
 import atexit
 import os
 import sys

@@ -5,8 +5,6 @@ an item before any thread can see it, and the end of a call before the planner p
 a task that never ran is reported just after it.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import sys

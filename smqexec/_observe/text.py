@@ -1,7 +1,5 @@
 """Text for people: names that may hold anything, columns, and files that can't show every character."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Sequence
 from reprlib import repr as short

@@ -4,8 +4,6 @@ One hold of the lock reads the state, as text with a mark in the place of each n
 that hold: the name of a task may run user code, and another lock guards the names of threads.
 """
 
-from __future__ import annotations
-
 import re
 import threading
 from collections.abc import Callable, Collection, Iterator

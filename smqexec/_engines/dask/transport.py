@@ -13,8 +13,6 @@ generator whose values were published must not begin anew: the worker has to get
 # What comes from Dask is Any, and Dask need not be there.
 # pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownParameterType=false
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import uuid

@@ -1,7 +1,5 @@
 """How far a scheduler is, shown while a block runs, by a thread that reads what the queues count anyway."""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

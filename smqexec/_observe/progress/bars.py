@@ -3,8 +3,6 @@
 # pyright: basic, reportMissingImports=false
 # Rich and IPython may not be installed: their types are unknown.
 
-from __future__ import annotations
-
 import sys
 from contextlib import suppress
 from importlib import import_module

@@ -1,7 +1,5 @@
 """How far queues are since a moment: counts, the rate at which tasks end, the time left."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from typing import NamedTuple

@@ -4,8 +4,6 @@ A line that is no event, as the last one of a killed program may be, is counted 
 microseconds since the recording began.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """A trace as tables: for the terminal, and beside the timeline page."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from heapq import nlargest

@@ -8,8 +8,6 @@ Names may hold any character.  They reach the page escaped: in HTML, and as JSON
 forbids the browser to run another program, or to fetch anything.
 """
 
-from __future__ import annotations
-
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
