@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from concurrent.futures._base import _Waiter
 from contextlib import suppress
-from queue import Empty, SimpleQueue
-from threading import Event, RLock, local
+from threading import Event, Lock, RLock, local
 from typing import Any
 from weakref import ref
 
@@ -81,15 +80,23 @@ class Condition:
                 at_end.waiters.remove(waiter)
 
 
-class WaiterEvent(SimpleQueue[None]):
-    """An event for one waiting thread, which Ctrl-C can't leave locked.  Each `set` ends one `wait`."""
+class WaiterEvent:
+    """An event for one waiting thread, which Ctrl-C can't leave locked.  Each `wait` takes what was `set`."""
+
+    def __init__(self) -> None:
+        # Free from `set` on until `wait` has it.  Not a `SimpleQueue`: up to CPython 3.12 its `get` never
+        # ends if a signal handler returns after the time is over.
+        self.unset = Lock()
+        self.unset.acquire()
 
     def set(self) -> None:
-        self.put(None)
+        with suppress(RuntimeError):  # it is set; no RecursionError: `suppress` itself needs more stack
+            self.unset.release()
 
     def clear(self) -> None:
         pass
 
-    def wait(self, timeout: float | None = None) -> None:
-        with suppress(Empty):
-            self.get(timeout=bounded(timeout))
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until the event is set; return False after *timeout* seconds."""
+        seconds = bounded(timeout)
+        return self.unset.acquire(True, -1 if seconds is None else seconds)

@@ -176,7 +176,7 @@ def wait_for(wait: Wait, end: float | None) -> bool:
             if may_be_cycle:
                 may_be_cycle = False
                 check_cycle(wait)
-            # No wake is lost: each event since the search found nothing has put an entry in `wakes`.
+            # No wake is lost: each event since the search found nothing has called `wake`.
             interruptible(block, wait.sleep, seconds, partial(_warn, wait))
     return True
 

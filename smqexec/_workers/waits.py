@@ -1,7 +1,7 @@
 """Waits: what a thread waits for, what wakes the thread, and which tasks its worker runs meanwhile.
 
 One thread at a time waits.  It blocks in `sleep`; whatever may let it go on calls `wake`, from any thread.
-No wake is lost: it stays until the thread takes it.  After one too many the thread looks again, and sleeps.
+No wake is lost: it stays until the thread takes it.  Several may be taken as one: the thread looks again.
 
 The wait of a worker is also a *search* for the ready tasks of its own queue that the awaited futures need:
 the worker runs them nested, in its slot and thread.  The waiting thread advances the search under the lock of
@@ -16,13 +16,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, Future
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED
 from heapq import heappop, heappush
-from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 from weakref import ref
 
 from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker, searches
 from .._futures.at_end import Foreign
+from .._futures.conditions import WaiterEvent
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._limits.resources import Allocation
@@ -32,26 +32,14 @@ from .._planner.nodes import DONE, NONE, READY, RUNNING, Node, listed_dependenci
 Frame: TypeAlias = tuple[Iterator[Any], Any]
 
 
-class Waiter:
+class Waiter(WaiterEvent):
     """What a thread sleeps in; also a waiter in the sense of `concurrent.futures.wait`."""
 
-    def __init__(self) -> None:
-        self.wakes: SimpleQueue[None] = SimpleQueue()  # one entry for each wake
-
-    def wake(self) -> None:
-        self.wakes.put(None)
-
-    def sleep(self, timeout: float) -> bool:
-        """Block until the next wake; return False after *timeout* seconds."""
-        try:
-            self.wakes.get(timeout=timeout)
-        except Empty:
-            return False
-        return True
+    wake, sleep = WaiterEvent.set, WaiterEvent.wait
 
     def add_result(self, future: Future[Any]) -> None:
         """Note that *future* has ended: the thread that ends it calls this, or one of the next two."""
-        self.wakes.put(None)
+        self.set()
 
     add_cancelled = add_exception = add_result
 

@@ -7,19 +7,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import as_completed, wait
-from queue import Empty, SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from engines import Manual
 from gate import DEADLINE, occupy
-from internals import SPINS, blocked_on, core_of, exclusive, lock_of, pool_of, record_of, waits
+from internals import SPINS, blocked_on, core_of, exclusive, lock_of, pool_of, record_of
 from outcomes import add, fail
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task
 from smqexec._calls.interrupts import MAIN, _after_fork
+from smqexec._futures import conditions
 from smqexec._futures.conditions import Condition
 
 ROUNDS = 150
@@ -147,12 +147,13 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
         def __init__(self) -> None:
             self.told, self.gave_up = threading.Event(), threading.Event()
 
-        def get(self, timeout: float | None) -> None:
-            assert self.told.wait(DEADLINE)
-            late.wakes = self
-            raise Empty
+        def acquire(self, *limit: float) -> bool:
+            if limit:
+                assert self.told.wait(DEADLINE)
+                late.wakes = self
+            return not limit
 
-        def put(self, _: None) -> None:
+        def release(self) -> None:
             self.told.set()
             assert self.gave_up.wait(DEADLINE)
 
@@ -164,8 +165,8 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
             late.wakes.gave_up.set()
 
     with planned(1, stopped=True) as (scheduler, queue):
-        made = {True: Wakes, False: SimpleQueue}
-        monkeypatch.setattr(waits, "SimpleQueue", lambda: made[hasattr(late, "wanted")]())
+        made = {True: Wakes, False: threading.Lock}
+        monkeypatch.setattr(conditions, "Lock", lambda: made[hasattr(late, "wanted")]())
         task = queue.submit(add, 1)
         first = beside(give_up, task)
         until(lambda: blocked_on(task))

@@ -12,19 +12,22 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import core_of, lock_of, order_of
-from strikes import CALLS, blow, each_step
+from strikes import CALLS, Struck, blow, each_step
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler
 from smqexec._calls.interrupts import DEFERRED
 
 
-@pytest.mark.parametrize("name", ["submit dependent", "cancel", "stop", "promote", "graph", "max_workers"])
+@pytest.mark.parametrize(
+    "name", ["submit dependent", "cancel", "callback", "stop", "promote", "graph", "max_workers"]
+)
 def test_stop_and_cancel_anywhere_in_a_call(name: str) -> None:
     """They return at once, and have taken place when the call that they interrupt has returned."""
     held: list[bool] = []
@@ -72,6 +75,25 @@ def test_handler_that_cancels_and_then_raises_has_cancelled(name: str) -> None:
             assert cancelled.cancelled() is bool(step.struck)
             assert not DEFERRED
             gate.open()
+
+
+def test_second_ctrl_c_while_a_call_releases_the_lock() -> None:
+    with planned(1, stopped=True) as (scheduler, queue):
+        task, lock, again = queue.submit(int), lock_of(scheduler), list[bool]()
+
+        def is_owned() -> Any:
+            if lock._is_owned() and not again:
+                again.append(True)
+                blow()
+            return lock._is_owned()
+
+        core_of(scheduler).lock = SimpleNamespace(
+            acquire=lambda _: lock.acquire() and blow(), release=lock.release, _is_owned=is_owned
+        )
+        with pytest.raises(Struck):
+            task.add_done_callback(str)
+        core_of(scheduler).lock = lock
+        assert again and not lock._is_owned()
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures._base
+import signal
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import (
@@ -17,6 +19,7 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from contextlib import suppress
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -63,6 +66,27 @@ def test_wait_interrupted_at_every_line(name: str, ending: bool) -> None:
             assert beside(wait, tasks, DEADLINE).result(2 * DEADLINE) == (set(tasks), set())
             assert wait(tasks, DEADLINE) == (set(tasks), set())
             assert set(as_completed(tasks, DEADLINE)) == set(tasks)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
+@pytest.mark.parametrize("name", ["result", "exception", "wait", "wait for all"])
+def test_signal_handler_that_goes_on_beyond_the_time_limit(name: str) -> None:
+    handled: list[Any] = []
+
+    def handle(*_: object) -> None:
+        time.sleep(0.1)
+        handled.append(True)
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        task = queue.submit(int)
+        before = signal.signal(signal.SIGALRM, handle)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            with suppress(TimeoutError):
+                CALLS[name](scheduler, queue, task, 0.1)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        assert handled
 
 
 @pytest.mark.parametrize("name", ["result", "exception"])
@@ -277,7 +301,7 @@ def test_time_limits(timeout: float) -> None:
 
 
 def test_event_of_a_waiter() -> None:
-    """What replaces the event of a waiter: each `set` ends one `wait`, also one that comes later."""
+    """What replaces the event of a waiter: a `set` ends one `wait`, also one that comes later."""
     waiter: Any = concurrent.futures._base._FirstCompletedWaiter()  # type: ignore[attr-defined]
     with planned(1, stopped=True) as (_, queue):
         queue.submit(int)._waiters.append(waiter)

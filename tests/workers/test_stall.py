@@ -103,7 +103,7 @@ def test_thread_that_has_told_says_nothing_more_where_something_wakes_it(
         assert "the scheduler is stopped" in warning(caplog)
         (search,) = searches_in(queue)
         search.wake()
-        until(search.wakes.empty)
+        until(search.unset.locked)
         assert search.warned
         waiting = beside(task.result)
         assert "waits for abs" in warning(caplog)
