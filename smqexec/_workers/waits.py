@@ -205,7 +205,7 @@ class Wait(Waiter):
     def extend(self, nodes: Iterable[Any], frame: Frame) -> None:
         """Note that *nodes*, references to nodes and queues, need the nodes in *frame* too."""
         frames = self.frames
-        if not self.seen.keys().isdisjoint(nodes):
+        if any(map(self.seen.__contains__, nodes)):  # `isdisjoint` may go through `seen`, if that is shorter
             frames.appendleft(frame)
             self.wake()
 

@@ -387,6 +387,20 @@ def test_error_of_ours_under_the_lock_of_another_scheduler(monkeypatch: pytest.M
         assert far.result(DEADLINE) == 0
 
 
+def test_search_is_extended_while_its_own_thread_visits_more() -> None:
+    """Under the lock of another scheduler: on free-threaded builds the wait that extended it raised."""
+    search = Wait(set(), ALL_COMPLETED)
+
+    class Visited:
+        def __hash__(self) -> int:
+            search.seen[object()] = 0  # as the other thread may, at any moment
+            return 0
+
+    search.seen[Visited()] = 0
+    search.extend({object() for _ in range(5)}, (iter(()), None))
+    assert len(search.frames) == 1
+
+
 def test_search_that_is_extended_as_a_frame_ends() -> None:
     """Under another scheduler's lock: so at any moment of a step."""
     with planned(1) as (_, one), planned(1) as (_, two):
