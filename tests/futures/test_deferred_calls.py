@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, occupy
-from internals import core_of, lock_of, order_of
+from internals import blocked_on, core_of, lock_of, order_of
 from strikes import CALLS, Struck, blow, each_step
 from threads import beside, hold, planned, until
 
@@ -179,6 +179,35 @@ def test_finalizer_in_a_thread_that_takes_and_completes() -> None:
         until(lambda: all(task.cancelled() for task in pending))
         assert order_of(scheduler).order is order
         assert cancelled[:3] == [False] * 3
+
+
+@pytest.mark.parametrize("end", ["plain", "wakes another worker", "wakes a thread"])
+def test_finalizer_in_a_thread_that_ends_a_task(end: str) -> None:
+    """Its call is made before the thread starts the next task."""
+    with planned(1, 1) as (scheduler, queue, other):
+        gate, first = occupy(queue, 1)
+        pending = other.submit(str, Future())
+        cancelled = queue.submit(pending.cancelled)
+        where, name = order_of(scheduler), "done"
+        if end == "plain":
+            where, name = core_of(scheduler), "take_next"
+        elif end == "wakes another worker":
+            other.submit(abs, first)
+            name = "take_freed"
+        else:
+            beside(first.result)
+            until(lambda: blocked_on(first))
+        call = getattr(where, name)
+
+        def finalize(*args: Any) -> Any:
+            setattr(where, name, call)
+            assert lock_of(scheduler)._is_owned() and not pending.cancel()
+            return call(*args)
+
+        setattr(where, name, finalize)
+        gate.open()
+        assert cancelled.result(DEADLINE)
+        assert getattr(where, name) == call
 
 
 def test_failing_callback_of_a_deferred_call(caplog: pytest.LogCaptureFixture) -> None:

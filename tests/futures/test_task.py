@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from gate import DEADLINE, Gate
+from gate import DEADLINE, Gate, occupy
 from internals import (
     blocked_on,
     check_order,
@@ -507,17 +507,25 @@ def test_intermediate_result_lives_as_long_as_it_is_needed() -> None:
 
 
 def test_idle_or_busy_thread_keeps_nothing_of_the_task_before() -> None:
+    def give(kept: Kept) -> Kept:
+        return kept
+
     with without_collector(), planned(1, order="oldest") as (_, queue):
-        for work in (Kept, lambda: fail(Kept()), lambda: [Kept()]):
+        for work in (give, lambda kept: fail(kept), lambda kept: [kept]):
             for busy in (False, True):
-                task = queue.submit(work)
-                gate = Gate()
+                before, gate = occupy(queue)[0], Gate()
+                # Without the GIL an object is freed by the thread that made it.
+                kept = Kept()
+                task = queue.submit(work, kept)
+                watched = [weakref.ref(task), *([weakref.ref(kept)] if work is give else [])]
                 if busy:
-                    gate.hold(queue)
+                    queue.submit(gate)  # the next one: the thread is not idle in between
+                before.open()
+                if busy:
+                    gate.wait_entered()
                 outcome(task)
-                gone = weakref.ref(task)
-                del task
-                until(lambda gone=gone: gone() is None)
+                del task, kept
+                until(lambda watched=watched: not any(gone() for gone in watched))
                 gate.open()
 
 
