@@ -1,7 +1,5 @@
 """`submit`, `try_submit` and `map` of `Queue`, and of `Submitter`, a queue with options; their types."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
@@ -28,8 +26,8 @@ C = TypeVar("C")
 D = TypeVar("D")
 Y = TypeVar("Y")
 
-Arg: TypeAlias = "A | Future[A] | Raw[A] | settled[A]"  # an argument for a parameter of type A
-Yields: TypeAlias = "Generator[Y, Any, Any]"  # the return type of a generator function
+Arg: TypeAlias = A | Future[A] | Raw[A] | settled[A]  # an argument for a parameter of type A
+Yields: TypeAlias = Generator[Y, Any, Any]  # the return type of a generator function
 
 
 class Submits:

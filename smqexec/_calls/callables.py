@@ -175,7 +175,6 @@ def _layers(fn: Any) -> Iterator[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
 
 
 def _announces(fn: Any) -> bool:
-    """Return True if *fn* itself has a ``number_of_results``."""
     # Not getattr: a mock, which has every attribute, announces nothing.
     cls = fn if issubclass(type(fn), type) else type(fn)
     return _NAME in _own(fn) or class_attribute(cls, _NAME) is not None

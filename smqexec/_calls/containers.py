@@ -8,8 +8,6 @@ All other containers are passed as they are.
 Search and rebuilding are iterative, so no depth overflows a stack.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -49,7 +47,7 @@ class Container:
         self.tainted = False
         self.made = _UNBUILT  # the rebuilt container
 
-    def places(self) -> Sequence[tuple[Container, int, int]]:
+    def places(self) -> Sequence[tuple["Container", int, int]]:
         """Return the record, position and kind of each part that is not plain, the last one first."""
         return [(self, i, kind) for i, part in enumerate(self.parts) if (kind := kind_of(type(part)))][::-1]
 

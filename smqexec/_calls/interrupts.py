@@ -9,8 +9,6 @@ inside that block change nothing.  `_block`, the fields of blocks and Python's s
 main thread: no other thread writes them.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -41,8 +39,6 @@ DEFERRED: dict[int, list[Callable[[], object]]] = {}
 # By how many frames Python's recursion limit is still to be lowered.  `LIMIT` is held while either changes.
 _owed = 0
 LIMIT = threading.Lock()
-
-_block: uninterrupted | None = None
 
 
 def _after_fork() -> None:
@@ -102,6 +98,9 @@ class uninterrupted:
                     self._handler(*pressed)
             finally:
                 del pressed  # no cycle: the traceback of the exception keeps this frame
+
+
+_block: uninterrupted | None = None
 
 
 def unmasked(call: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:

@@ -88,7 +88,6 @@ def kind_of(cls: type) -> int:
 
 
 def _find_kind(cls: type) -> int:
-    """Find the kind of the instances of *cls*, without a call of user code."""
     if issubclass(cls, Future):
         return FUTURE
     for exact, kind in _EXACT.items():

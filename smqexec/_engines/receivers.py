@@ -10,8 +10,6 @@ such a call was pickled; both ends prove that they know the secret that came wit
 cannot connect (from another machine, for example), the call returns all values at its end.
 """
 
-from __future__ import annotations
-
 import os
 import pickle
 import threading
@@ -33,10 +31,11 @@ BEGUN_ANEW = (
     "a generator task can't be repeated, as its values are out"
 )
 
+
 class Address(Protocol):
     """How a worker finds the receiver: an argument of `stream`, so it can be pickled."""
 
-    def connect(self) -> Receiver | RemoteReceiver | None: ...
+    def connect(self) -> "Receiver | RemoteReceiver | None": ...
 
 
 # In the worker.

@@ -151,7 +151,8 @@ def _wait(queue: QueueState, blocker: threading.Lock, timeout: float | None) -> 
     limit: Any = queue.pending_limit
     pending = counted(limit.limit, "pending task")
     full = f"queue {queue.name!r} is full: {pending}, max_pending={limit.limit}"
-    if timeout != 0 and _runs_event_loop():
+    events = sys.modules.get("asyncio.events")  # None: no thread runs an event loop
+    if timeout != 0 and events is not None and events._get_running_loop() is not None:
         raise RuntimeError(
             f"{full}; submit() would block the event loop of this thread: "
             "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
@@ -160,8 +161,3 @@ def _wait(queue: QueueState, blocker: threading.Lock, timeout: float | None) -> 
     if not interruptible(block, partial(blocker.acquire, True), timeout, warn):
         raise TimeoutError(full)
     return True
-
-
-def _runs_event_loop() -> bool:
-    events = sys.modules.get("asyncio.events")
-    return events is not None and events._get_running_loop() is not None

@@ -3,8 +3,6 @@
 One hold of the lock lists the tasks.  Then they are named, which may run user code; the graph keeps no task.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from string import ascii_letters, digits
@@ -59,6 +57,13 @@ class GraphEdge(NamedTuple):
     target: int
     #: What is needed: empty for the result, ``[3]`` for an item, ``settled`` for the end.
     part: str
+
+
+class _Box(NamedTuple):
+    title: str
+    detail: str  # a second line
+    queue: str  # the frame around it; empty: no frame
+    state: str  # its style
 
 
 class Graph:
@@ -154,13 +159,6 @@ def _needs(task: Any) -> Iterator[tuple[Any, str, str]]:
                 part = f"{part} [{shown(node._key)}]".lstrip()
                 node = node._source
             yield node, part, outside
-
-
-class _Box(NamedTuple):
-    title: str
-    detail: str  # a second line
-    queue: str  # the frame around it; empty: no frame
-    state: str  # its style
 
 
 def _box(nodes: Sequence[GraphNode]) -> _Box:

@@ -9,8 +9,6 @@ cluster; all other threads ask the cluster by ``in_loop``.
 # What comes from Dask is Any, and Dask need not be there.
 # pyright: reportMissingImports=false, reportMissingTypeStubs=false, reportUnknownParameterType=false
 
-from __future__ import annotations
-
 import operator
 import threading
 import uuid
@@ -62,7 +60,7 @@ class ClusterFuture(Remote):
     #: Dask's own future of the call.  Replaced by `send`.
     remote: DaskFuture
 
-    def __init__(self, executor: DaskExecutor, call: Call) -> None:
+    def __init__(self, executor: "DaskExecutor", call: Call) -> None:
         super().__init__()
         self.executor = executor  # constant
         # The call, and a large one at a worker, until it is done; and how often it was sent.  Written by
@@ -158,7 +156,7 @@ class ClusterFuture(Remote):
         self._call = self._large = None
         self._done_callbacks: list[Any] = []  # they refer to a queue
 
-    def part(self, key: Any) -> ClusterFuture:
+    def part(self, key: Any) -> "ClusterFuture":
         """Return the future of ``result[key]``, which the cluster computes."""
         return self.executor.submit(operator.getitem, self, key)
 

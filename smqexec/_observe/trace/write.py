@@ -11,8 +11,6 @@ line: versions and machine; ``smqexec_alive``: the time, once a second while som
 with its outcome, or one ``i`` of cat dropped if it never ran.
 """
 
-from __future__ import annotations
-
 import atexit
 import json
 import os
@@ -40,9 +38,6 @@ BACKLOG, PAUSE = 50_000, 0.001
 #: An event: its kind, its time in seconds (None: before the recording began), the number and queue of its
 #: task, the numbers of its dependencies; and a name (submit), worker (start), index (item) or outcome (end).
 Note = tuple[str, float | None, int, Any, tuple[int, ...], Any]
-
-# The recordings whose files are open, by real path.  Each step on it is atomic.
-_recordings: dict[str, Recording] = {}
 
 _quoted = lru_cache(1 << 12)(json.dumps)
 
@@ -207,6 +202,9 @@ class Recording(AbstractContextManager["Recording"]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+
+# The recordings whose files are open, by real path.  Each step on it is atomic.
+_recordings: dict[str, Recording] = {}
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=newcomers.clear)  # the parent's threads write the files
