@@ -67,7 +67,7 @@ class Condition:
             # Ctrl-C could leave the event or the lock locked, and the thread that ends the future must not
             # block.  So both are replaced.  No other thread uses them yet: this thread holds the conditions
             # of all futures that have the waiter.
-            waiter.event = WaiterEvent()
+            waiter.event = Waiter()
             waiter.lock = RLock()  # a signal handler may end a future
         if not future._add_at_end("waiters", waiter) and ref(future) in HELD.counts:
             future._notify(waiter)
@@ -80,23 +80,33 @@ class Condition:
                 at_end.waiters.remove(waiter)
 
 
-class WaiterEvent:
-    """An event for one waiting thread, which Ctrl-C can't leave locked.  Each `wait` takes what was `set`."""
+class Waiter:
+    """What one thread sleeps in: an event that Ctrl-C can't leave locked; also a waiter of a future."""
 
     def __init__(self) -> None:
-        # Free from `set` on until `wait` has it.  Not a `SimpleQueue`: up to CPython 3.12 its `get` never
+        # Free from `wake` on until `sleep` has it.  Not a `SimpleQueue`: up to CPython 3.12 its `get` never
         # ends if a signal handler returns after the time is over.
         self.unset = Lock()
         self.unset.acquire()
 
-    def set(self) -> None:
+    def wake(self) -> None:
+        """End one `sleep`, the present or the next one.  Any thread may call it."""
         with suppress(RuntimeError):  # it is set; no RecursionError: `suppress` itself needs more stack
             self.unset.release()
 
-    def clear(self) -> None:
-        pass
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Block until the event is set; return False after *timeout* seconds."""
+    def sleep(self, timeout: float | None = None) -> bool:
+        """Block until the next `wake`; return False after *timeout* seconds."""
         seconds = bounded(timeout)
         return self.unset.acquire(True, -1 if seconds is None else seconds)
+
+    def add_result(self, future: Any) -> None:
+        """Note that *future* has ended: the thread that ends it calls this, or one of the next two."""
+        self.wake()
+
+    add_cancelled = add_exception = add_result
+
+    # As an event.
+    set, wait = wake, sleep
+
+    def clear(self) -> None:
+        pass

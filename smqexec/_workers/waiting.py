@@ -20,12 +20,13 @@ from .._core.blocking import block
 from .._core.exclusive import Section, breakdown_on_error
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker
 from .._core.state import State
+from .._futures.conditions import Waiter
 from .._futures.deadlines import deadline, left
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .loop import perform
 from .stall import check_cycle, is_blocked, log_if_stalled
-from .waits import Wait, Waiter
+from .waits import Wait
 
 # Python's recursion limit is raised by FRAMES for each nested task, as that needs so many frames of ours
 # besides the user's own.  Levels beyond DEEPEST do not raise it: the limit is that of all threads, and

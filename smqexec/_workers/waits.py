@@ -22,7 +22,7 @@ from weakref import ref
 from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker, searches
 from .._futures.at_end import Foreign
-from .._futures.conditions import WaiterEvent
+from .._futures.conditions import Waiter
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
 from .._limits.resources import Allocation
@@ -30,18 +30,6 @@ from .._planner.nodes import DONE, NONE, READY, RUNNING, Node, listed_dependenci
 
 #: Nodes to visit, and the scheduler of them all, as a relay does not know its own; None: each knows its own.
 Frame: TypeAlias = tuple[Iterator[Any], Any]
-
-
-class Waiter(WaiterEvent):
-    """What a thread sleeps in; also a waiter in the sense of `concurrent.futures.wait`."""
-
-    wake, sleep = WaiterEvent.set, WaiterEvent.wait
-
-    def add_result(self, future: Future[Any]) -> None:
-        """Note that *future* has ended: the thread that ends it calls this, or one of the next two."""
-        self.set()
-
-    add_cancelled = add_exception = add_result
 
 
 class Wait(Waiter):
