@@ -97,20 +97,21 @@ class Waiting:
                 return wait_for(wait, deadline(timeout))
         waiter = Waiter()  # a `Wait`, with its search, would take three times as long
         warn = partial(log_if_stalled, [future])
-        ended = False
+        ended = False  # True: the record is gone, and *waiter* with it
         try:
-            # `interruptible`: an observer may wait here, and Ctrl-C is masked then.
-            ended = (
-                not future._add_at_end("waiters", waiter)
-                or interruptible(block, waiter.sleep, timeout, warn)
-                or future.done()
-            )
-        finally:
-            if not ended:  # else the record is gone
-                try:
+            try:
+                # `interruptible`: an observer may wait here, and Ctrl-C is masked then.
+                ended = (
+                    not future._add_at_end("waiters", waiter)
+                    or interruptible(block, waiter.sleep, timeout, warn)
+                    or future.done()
+                )
+            finally:
+                if not ended:
                     future._condition.remove(waiter)
-                finally:  # again, as Ctrl-C may have prevented it
-                    future._condition.remove(waiter)
+        finally:  # again, as Ctrl-C may have prevented it
+            if not ended:
+                future._condition.remove(waiter)
         return ended
 
     def until(
