@@ -548,3 +548,15 @@ def test_counts_keep_those_of_lost_queues() -> None:
         assert not any(slots in states_of(scheduler) for slots in lost)
         counts = scheduler.counts()
         assert (counts["done"], counts["failed"]) == (1, 2)
+
+
+def test_task_of_another_queue_starts_while_the_worker_goes_on() -> None:
+    with planned(1, 1) as (_, queue, other):
+        gate, task = occupy(queue, 1)
+        dependent = other.submit(add, task)
+        following = Gate()
+        queue.submit(following)
+        gate.open()
+        following.wait_entered()
+        assert dependent.result(DEADLINE) == 2
+        following.open()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, occupy
 from generating import count
-from internals import abandon, core_of, events, lock_of, pool_of, waiters_of
+from internals import abandon, core_of, events, lock_of, pool_of, state_of, waiters_of
 from outcomes import fail
 from programs import forks, run
 from threads import beside, planned, until, until_gone
@@ -415,6 +415,24 @@ def test_closed_observer_gets_no_events() -> None:
             scheduler.observe("run.json")
         assert core_of(scheduler).observers == ()
     assert (len(one.events), len(two.events)) == (3, 6)
+
+
+def test_after_the_last_observer_tasks_are_plain_again() -> None:
+    with planned(1) as (scheduler, queue):
+        observations = [scheduler.observe(id), scheduler.observe(id)]
+        for observation in observations:
+            assert state_of(queue).has_rules
+            observation.close()
+        assert not state_of(queue).has_rules
+
+
+def test_callback_that_an_observer_adds_at_the_end_is_called() -> None:
+    with planned(1) as (scheduler, queue):
+        called: list[Any] = []
+        scheduler.observe(lambda event: event.kind == "end" and event.task.add_done_callback(called.append))
+        task = queue.submit(int)
+        queue.shutdown()
+        assert called == [task]
 
 
 def test_observer_may_submit_and_cancel() -> None:
