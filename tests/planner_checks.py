@@ -21,7 +21,9 @@ def entries(planner: DependencyPlanner, queues: Iterable[PlannedQueue]) -> int:
     if not isinstance(order, NewestFirst):
         return sum(len(queue.line.things) + len(queue.line.late) for queue in queues)
     lines = [order.todo, *(queue.line for queue in queues)]
-    count = sum(len(line.things) - 1 + len(line.late) + len(line.run) + len(line.heap) for line in lines)
+    count = sum(
+        len(line.things) - 1 + len(line.late) + len(line.descending) + len(line.heap) for line in lines
+    )
     count += sum(len(queue.held_back) for queue in queues)
     for search in _searches(order, queues):
         count += 1 + len(search.frames) + len(search.later)
@@ -194,8 +196,8 @@ def _check_line(line: Line) -> None:
         at = line.late.get(thing._number) if index == LATE else line.things[index]
         assert at is thing, (thing, index)
     _check_heap(line.heap)
-    assert sorted(line.run, reverse=True) == [*line.run]
-    assert set(line.late) <= {*line.run, *(-number for number in line.heap)}, line.late
+    assert sorted(line.descending, reverse=True) == [*line.descending]
+    assert set(line.late) <= {*line.descending, *(-number for number in line.heap)}, line.late
     assert line.late_top >= max(line.late, default=-2), line.late
     numbers = [thing._number for thing in line.all()]
     assert len(numbers) == len(set(numbers)), numbers

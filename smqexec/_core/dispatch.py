@@ -2,8 +2,8 @@
 
 A worker gets its first task from `Dispatcher.begin`, and the next one after it was idle.  The worker's loop
 (``_workers.loop``) ends a *plain* task, and starts the next one, in one call of the planner: the task has no
-record of waiters, callbacks and hooks (`AtEnd`), and the queue no rules.  `complete` ends all others.  A task
-that raised ends by `Termination.fail`.
+record of waiters, callbacks and hooks (`AtEnd`), and the queue no rules.  `complete` ends all others, and all
+tasks at executors.  A task that raised ends by `Termination.fail`.
 """
 
 from __future__ import annotations

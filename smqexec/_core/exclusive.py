@@ -47,7 +47,8 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
-        # The main thread waits for the lock: nested handlers must not.  It alone reads and writes this.
+        # The main thread is blocked at the lock: calls of its handlers are deferred.  That thread alone
+        # writes this; `deferred` reads it in any thread.
         self.entering = False
         # Workers to start.  The thread that releases the lock takes them: so the list is empty then.
         self.starts: list[Worker] = []
@@ -71,7 +72,7 @@ class Exclusive:
         return starts
 
     def spin_and_lock(self) -> None:
-        """Take the lock, which another thread holds: its caller has tried it at once."""
+        """Take the lock, which another thread holds: the caller has tried once."""
         # A thread that blocks at once gets the lock at its release, but then waits for the interpreter lock:
         # three times the cost with 16 threads.  Spinning would double the main thread's submits on 3.13t.
         if get_ident() not in MAIN:
@@ -81,11 +82,11 @@ class Exclusive:
                     return
             self.lock.acquire()
             return
+        outer, self.entering = self.entering, True  # True: a handler interrupted this thread here
         try:
-            self.entering = True
             self.lock.acquire()
         finally:
-            self.entering = False
+            self.entering = outer
 
     def reading(self) -> AbstractContextManager[object]:
         """Return a block that holds the lock, for code that only reads: a reentrant call may enter it."""
@@ -94,7 +95,7 @@ class Exclusive:
     def step(self, change: Callable[..., R], *args: Any) -> R:
         """Return ``change(*args)``, called under the lock; a reentrant call raises.
 
-        Ctrl-C is not masked: to mask it takes system calls, 2 µs.  So Ctrl-C may end *change* anywhere.
+        Ctrl-C is not masked, which would cost 1 µs: see `uninterrupted`.  So it may end *change* anywhere.
         """
         lock = self.lock
         if lock._is_owned():

@@ -180,7 +180,8 @@ class QueueState(PlannedQueue):
         self.copies_context = False
         # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
-        # The next task can't just start as another one ends: one test for hot paths.  See `update_rules`.
+        # A task can't just end and the next one start; observers count.  One test for hot paths: see
+        # `update_rules`.
         self.has_rules = False
         # None while the queue takes tasks; then the exception of which `submit` raises a copy.
         self.refusal: BaseException | None = None

@@ -64,7 +64,8 @@ class State(Exclusive):
     def use_planner(self, planner: DependencyPlanner) -> None:
         """Let *planner* decide which ready task is next.  Only `break_down` replaces the first one."""
         self.planner = planner
-        # For hot paths.  With the first resource `Allocating` replaces `take_next`.
+        # For hot paths.  With the first resource `Allocating` replaces `take_next`.  The list `freed` stays
+        # the same: the order clears it.
         self.take_next: Callable[..., Any] = planner.order.take
         self.add_node = planner.add
         self.freed = planner.order.freed
@@ -160,7 +161,7 @@ class State(Exclusive):
     def wake(self, queue: QueueState) -> bool:
         """Send one more worker to the ready tasks of *queue*, if one is missing.  The lock is held.
 
-        Return True if it is a new one, now in `starts`.
+        Return True if that is a new worker, which is in `starts` now.
         """
         stopped = self.stopped
         full = not queue.idle and len(queue.workers) >= queue.limit

@@ -91,7 +91,8 @@ class Waiter:
 
     def wake(self) -> None:
         """End one `sleep`, the present or the next one.  Any thread may call it."""
-        with suppress(RuntimeError):  # it is set; no RecursionError: `suppress` itself needs more stack
+        # It may be awake.  A RecursionError is a RuntimeError too, but `suppress` would have raised it first.
+        with suppress(RuntimeError):
             self.unset.release()
 
     def sleep(self, timeout: float | None = None) -> bool:
@@ -109,4 +110,4 @@ class Waiter:
     set, wait = wake, sleep
 
     def clear(self) -> None:
-        pass
+        """Do nothing: `wait` has taken the wake."""

@@ -33,9 +33,9 @@ GAP: Any = Thing(inf)
 
 
 class Line:
-    """Things by number.  Cost: O(1) at the top and for items of a `map`, O(log n) for other late things."""
+    """Things by number.  Cost, over all calls: O(1) at the top or of a `map`, O(log n) for late ones."""
 
-    __slots__ = ("gaps", "heap", "late", "late_top", "run", "things")
+    __slots__ = ("descending", "gaps", "heap", "late", "late_top", "things")
 
     def __init__(self) -> None:
         # The stack: `BOTTOM`, then things in ascending order of number, and gaps.  Each thing has its index
@@ -46,9 +46,9 @@ class Line:
         # Late things by number; their `_place` is `LATE`.  Each moves to the stack once it has the highest
         # number of all.
         self.late: dict[int, Any] = {}
-        # Their numbers, and some of removed things.  Those that came in descending order, as a `map` does:
-        self.run: deque[int] = deque()
-        # A heap of the others, negated.
+        # The numbers of late things that came in descending order, as the items of a `map` do.
+        self.descending: deque[int] = deque()
+        # A heap of the numbers of the other late things, negated.  Both keep some of removed things.
         self.heap: list[int] = []
         # No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
         self.late_top: float = -2
@@ -66,8 +66,8 @@ class Line:
             return
         thing._place = LATE
         self.late[number] = thing
-        if not self.run or number < self.run[-1]:
-            self.run.append(number)
+        if not self.descending or number < self.descending[-1]:
+            self.descending.append(number)
         else:
             heappush(self.heap, -number)
         if number > self.late_top:
@@ -82,9 +82,9 @@ class Line:
             # None as well: a search that is in no line.  No late thing has the number of that search.
             if self.late.pop(thing._number, None) is None:
                 return False
-            # The number stays.  Those of removed things are at most half of many.
-            if len(self.run) + len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
-                self.run = deque(sorted(self.late, reverse=True))
+            # The number stays.  If there are many, at most half are of removed things.
+            if len(self.descending) + len(self.heap) > 2 * len(self.late) + SWEEP_FROM:
+                self.descending = deque(sorted(self.late, reverse=True))
                 self.heap.clear()
         elif place < len(things) and things[place] is thing:
             # The gap stays until it is on top, or swept: the line does not keep *thing*, or its result.
@@ -104,20 +104,20 @@ class Line:
             self.gaps -= 1
         if self.late_top >= things[-1]._number:
             # Some late things go before the whole stack.  Move them there, but only the first of many.
-            run, heap, late, bound = self.run, self.heap, self.late, things[-1]._number
+            descending, heap, late, bound = self.descending, self.heap, self.late, things[-1]._number
             moved: list[Any] = []
-            while (run or heap) and len(moved) < MOVED_AT_ONCE:
-                in_run = run and not (heap and -heap[0] > run[0])
-                if (run[0] if in_run else -heap[0]) < bound:
+            while (descending or heap) and len(moved) < MOVED_AT_ONCE:
+                from_heap = not descending or (heap and -heap[0] > descending[0])
+                if (-heap[0] if from_heap else descending[0]) < bound:
                     break
-                number = run.popleft() if in_run else -heappop(heap)
+                number = -heappop(heap) if from_heap else descending.popleft()
                 # None: the thing was removed.  It may have come again, and is on top if *number* is *bound*.
                 if (thing := late.pop(number, None)) is not None:
                     moved.append(thing)
             for thing in reversed(moved):
                 thing._place = len(things)
                 things.append(thing)
-            self.late_top = max(run[0] if run else -2, -heap[0] if heap else -2)
+            self.late_top = max(descending[0] if descending else -2, -heap[0] if heap else -2)
 
     def sweep(self) -> None:
         """Remove all gaps.  Cost: O(1) for each of them, if they are half of the stack."""

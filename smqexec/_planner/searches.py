@@ -24,7 +24,7 @@ class Searches:
         self.steps = 0  # how many nodes all searches have looked at so far
         # Suspended searches that have lost a node to a newer one.
         self.losers: dict[Search, None] = {}
-        # Nodes that became ready since the last `DependencyPlanner.take_freed`.
+        # Nodes that became ready since the last `DependencyPlanner.take_freed`.  Always this list.
         self.freed: list[Any] = []
 
     def put(self, node: Node) -> None:

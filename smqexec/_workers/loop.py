@@ -94,8 +94,8 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[QueueState, Work
             # Released before the task ends: a thread that gets the result may expect its arguments freed.
             task._fn = fn.__qualname__ if type(fn) is FunctionType else name_of(fn)
             del fn, args, form
-            # One hold of the lock ends the task and starts the next one.  Not by ``with``: this saves 30 ns.
-            # An exception goes to `break_down`, which releases the lock.
+            # One hold of the lock (two, with observers) ends the task and starts the next one.  Not by
+            # ``with``: this saves 30 ns.  An exception goes to `break_down`, which releases the lock.
             lock = scheduler.lock
             if not lock.acquire(False):
                 scheduler.spin_and_lock()
