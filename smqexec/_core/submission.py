@@ -84,17 +84,15 @@ class Submission:
                 nodes = args if form is ONE and args._home is queue else self._plain(queue, task, args, form)
             if queue.refusal is None and nodes is not _NOT_PLAIN:
                 core.add_node(task, queue, nodes, group)
-                if queue.wakes_none or not core.wake(queue):
-                    lock.release()
-                    if DEFERRED:
-                        call_deferred()
-                    return task  # type: ignore[no-any-return]
-                special = Special(core.take_starts(), [], [])
+                if not queue.wakes_none and core.wake(queue):
+                    special = Special(core.take_starts(), [], [])
             else:
                 special = self._add_special(queue, task, group)
             lock.release()
             if DEFERRED:
                 call_deferred()
+            if special is None:
+                return task  # type: ignore[no-any-return]
             self._perform(special, task)
         except BaseException:
             # Another thread withdraws *task*: see ``recovery``.  This one calls no Python code, as no stack
