@@ -11,7 +11,6 @@ from .workloads import SHARED, WORKLOADS, Workload, basis_of
 
 BASIS = WORKLOADS[0]
 GRAPHS = [w for w in WORKLOADS if w.executor == SHARED and not w.alternating]
-WITHOUT_GIL = 0.5  # the aim for independent tasks there
 
 
 def report(n: int, rounds: int) -> Iterator[str]:
@@ -53,12 +52,10 @@ def costs(rounds: list[tuple[Sample, float]] | None) -> str:
 
 
 def aim(workload: Workload) -> str:
-    if workload.aim is None:
+    hoped = workload.aim if has_gil() else workload.aim_without_gil
+    if hoped is None:
         return ""
-    basis = basis_of(workload)
-    independent = workload.submit is BASIS.submit
-    hoped = WITHOUT_GIL if independent and not has_gil() else workload.aim
-    return f"  <= {hoped:.2f}" + ("" if basis is BASIS else " of the pool's under the same")
+    return f"  <= {hoped:.2f}" + ("" if basis_of(workload) is BASIS else " of the pool's under the same")
 
 
 def steps_table(figures: Figures) -> Iterator[str]:

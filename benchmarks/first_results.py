@@ -1,4 +1,4 @@
-"""How soon final results come: the seed's acquisition case, with calls that take time.
+"""How soon final results come: all pairs of acquisitions, with calls that take time.
 
 A[i] is acquired in one slot; B[i] of A[i] and, of each pair, C[i, k] of B[i]
 and B[k] are computed in four.  Every body sleeps 1 ms: so the interpreter lock

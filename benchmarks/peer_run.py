@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from .adapters import PEERS, Adapter
 from .measure import WrongResult
-from .workloads import Submitted, binary_tree, chain, independent, one, seed_example, side
+from .workloads import Submitted, all_pairs, binary_tree, chain, independent, one, side
 
 WARM_UP = 50  # tasks
 STEADY = 0.2  # s that a round takes at least
@@ -28,7 +28,7 @@ GRAPHS: dict[str, Callable[[int, Adapter], Submitted]] = {
     "independent": independent,
     "chain": chain,
     "binary tree": lambda n, peer: binary_tree((n + 1) // 2, peer),
-    "seed": lambda n, peer: seed_example(side(n), peer),
+    "all pairs": lambda n, peer: all_pairs(side(n), peer),
 }
 MEMORY, FIRST = "bytes", "first"
 COLUMNS = (*GRAPHS, MEMORY, FIRST)
@@ -82,7 +82,7 @@ def cost(peer: Adapter, graph: Callable[[int, Any], Submitted], n: int) -> float
 
 
 def first_result(peer: Adapter, size: int) -> float:
-    """ms from the first submission to the first result of the seed example, whose bodies sleep."""
+    """ms from the first submission to the first result of all pairs, where each call sleeps."""
     told: list[float] = []
     gc.collect()
     began = perf_counter()

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from .measure import MODES, Mode, modes_of, run
-from .workloads import POOL, WORKLOADS, Workload, seed_example, side, side_of_100, sinks
+from .workloads import POOL, WORKLOADS, Workload, all_pairs, side, side_of_100, sinks
 
 AIM = 1.3
 MANY = 1_000_000
@@ -22,15 +22,15 @@ REPEATS = 10  # of the smaller, of which one run is too short to be trusted
 
 
 def workloads() -> list[Workload]:
-    """All whose size is not that of an example; and the seed's, with as many tasks as the others.
+    """All whose size is not fixed; and all pairs, with as many tasks as the others have.
 
     Of the pool's only the first, to see its own growth.
     """
     found = [WORKLOADS[0]]
     for workload in WORKLOADS:
         if workload.executor != POOL and workload.prepare not in (side_of_100, sinks):
-            free = workload.submit is seed_example
-            name = workload.name.replace("n = 300", "any n")
+            free = workload.submit is all_pairs
+            name = workload.name.replace(" of 300", "")
             found.append(workload._replace(name=name, prepare=side) if free else workload)
     return found
 

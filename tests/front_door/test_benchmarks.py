@@ -65,7 +65,7 @@ def test_scale(module: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> 
     rows = section(capsys.readouterr().out, "Cost of a task among 5000")
     names = re.findall(r"^  (\S.*?)  ", rows, re.M)
     assert names == [workload.name for workload in module("scale").workloads()]
-    assert {"chain", "seed, any n, two queues", "1,000 layers of 100"} < set(names)
+    assert {"chain", "all pairs, 2 queues", "1,000 layers of 100"} < set(names)
 
 
 def test_engines(module: Any, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
