@@ -21,7 +21,7 @@ from .workloads import SLOTS
 
 
 class Adapter:
-    """What the benchmarks need of a library, as far as it has futures like the standard library's."""
+    """What the benchmarks need of a library; these methods are for futures like the standard library's."""
 
     def submit(self, fn: Any, /, *args: Any) -> Any:
         """A future of ``fn(*args)``; the futures among *args* are replaced by their results."""

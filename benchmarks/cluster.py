@@ -271,16 +271,16 @@ def by_queues(client: Any) -> list[float]:
 def moments_of(pairs: Sequence[Any], began: float) -> list[float]:
     """When each of *pairs* was there, in seconds."""
     moments: list[float] = []
-    told = Event()
+    all_there = Event()
 
     def tell(_: Any) -> None:
         moments.append(time.perf_counter() - began)
         if len(moments) == len(pairs):
-            told.set()
+            all_there.set()
 
     for task in pairs:
         task.add_done_callback(tell)
-    if not told.wait(60):
+    if not all_there.wait(60):
         raise WrongResult(f"{len(moments)} of {len(pairs)} pairs within a minute")
     found = sorted(task.result() for task in pairs)
     if found != [2 * i for i in range(PAIRS)]:

@@ -60,7 +60,7 @@ def count_down(loops: int) -> int:
 
 
 def per_millisecond() -> float:
-    """So many times round the loop of `count_down`."""
+    """How many turns of the loop of `count_down` take one millisecond."""
     loops = 20_000
     times = []
     for _ in range(5):

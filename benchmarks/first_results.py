@@ -3,7 +3,7 @@
 A[i] is acquired in one slot; B[i] of A[i] and, of each pair, C[i, k] of B[i]
 and B[k] are computed in four.  Every body sleeps 1 ms: so the interpreter lock
 decides little, and what is left is the order, and what hand-overs cost.  A
-result counts from when a callback of its future was told.
+result counts from when a callback of its future was called.
 
 Time begins with the first submission, or with `resume` where all was submitted
 first.  While the main thread submits it keeps the interpreter lock for up to 5
@@ -44,12 +44,12 @@ Key = tuple[int, ...]  # (i,) of an acquisition, (i, i, i) of what is computed o
 
 
 class Record:
-    """The bodies, and when what happened in one run."""
+    """The bodies of one run, when each ran, and when each final result was there."""
 
     def __init__(self) -> None:
         self.began = perf_counter()
         self.spans: dict[Key, tuple[float, float]] = {}  # of the bodies
-        self.told: list[tuple[float, Key]] = []  # of final results
+        self.results: list[tuple[float, Key]] = []  # when each was there
 
     def body(self, key: Key, *values: int) -> int:
         began = perf_counter()
@@ -57,16 +57,16 @@ class Record:
         self.spans[key] = began, perf_counter()
         return sum(values) or 1
 
-    def tell(self, key: Key, _: Future[int]) -> None:
-        self.told.append((perf_counter(), key))
+    def note_result(self, key: Key, _: Future[int]) -> None:
+        self.results.append((perf_counter(), key))
 
     def watch(self, task: Any, key: Key) -> Any:
-        task.add_done_callback(partial(self.tell, key))
+        task.add_done_callback(partial(self.note_result, key))
         return task
 
 
 class Progress(NamedTuple):
-    """What a run was like; times in ms from its start."""
+    """The figures of one run; times in ms from its start."""
 
     first: float
     bodies: float  # the own time of those that the first result needs
@@ -135,15 +135,15 @@ def finish(record: Record, side: int, tasks: list[Any], *executors: Executor) ->
     for executor in executors:
         executor.shutdown()
     total = sum(task.result() for task in tasks)
-    if total != 2 * side**2 or len(record.spans) != side * (side + 2) or len(record.told) != side**2:
+    if total != 2 * side**2 or len(record.spans) != side * (side + 2) or len(record.results) != side**2:
         raise WrongResult(f"results over time: {total}, not {2 * side**2}, or some bodies not run once")
     return progress(record)
 
 
 def progress(record: Record) -> Progress:
-    told = sorted(record.told)
+    results = sorted(record.results)
     spans, began = record.spans, record.began
-    first, (i, k) = told[0]
+    first, (i, k) = results[0]
     needed: list[set[Key]] = [{(i,), (k,)}, {(i, i, i), (k, k, k)}, {(i, k)}]
     lengths = [[spans[key][1] - spans[key][0] for key in keys] for keys in needed]
     # What one slot acquires adds up; of what is computed at once the longest counts.
@@ -155,12 +155,12 @@ def progress(record: Record) -> Progress:
         bodies * 1e3,
         busy(acquired, began, 1, 1.0),
         busy(computed, began, SLOTS, UNTIL),
-        [(at - began) * 1e3 for at, _ in told],
+        [(at - began) * 1e3 for at, _ in results],
     )
 
 
 def busy(spans: list[tuple[float, float]], began: float, slots: int, until: float) -> float:
-    """The share of their time that *slots* were at *spans*, in %, until that share of these was over."""
+    """How much of the time *slots* were busy, in %, until the share *until* of *spans* had ended."""
     ends = sorted(ended for _, ended in spans)
     end = ends[max(round(len(ends) * until), 1) - 1]
     worked = sum(min(ended, end) - start for start, ended in spans if start < end)

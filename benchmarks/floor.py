@@ -1,7 +1,7 @@
 """The floor: the smallest correct executor with dependencies that pure Python allows.
 
 A slotted task, one deque, one lock, one loop for all workers.  It starts ready tasks first in, first out,
-and has none of a future's manners: no callback, no cancellation, no time-out.  What an executor costs
+and lacks the rest of a future: no callback, no cancellation, no time-out.  What an executor costs
 above it is the price of its features.
 
 The figures are CPU time a task, with all workers held while tasks are submitted: no thread wakes or
@@ -70,7 +70,7 @@ class FloorExecutor:
         self.idle = 0
         self.closed = False
         self.pending = 0
-        self.bell = threading.Semaphore(0)  # one release for each idle worker to wake
+        self.wakes = threading.Semaphore(0)  # one release for each idle worker to wake
         self.threads = [threading.Thread(target=self.work) for _ in range(workers)]
         for thread in self.threads:
             thread.start()
@@ -104,7 +104,7 @@ class FloorExecutor:
                     self.idle -= 1
                     wake = True
         if wake:
-            self.bell.release()
+            self.wakes.release()
         return task
 
     def work(self) -> None:
@@ -125,7 +125,7 @@ class FloorExecutor:
                     self.idle += 1
                     task = None
             if task is None:
-                self.bell.acquire()
+                self.wakes.acquire()
                 continue
             args = task.args
             try:
@@ -137,7 +137,7 @@ class FloorExecutor:
             task.fn = task.args = args = None
 
     def end(self, task: FloorTask, state: int, outcome: Any) -> None:
-        """End *task*, and make ready what missed it alone.  The lock is held."""
+        """End *task*, and make ready the tasks that missed only this one.  The lock is held."""
         task.outcome = outcome
         task.state = state
         self.pending -= 1
@@ -151,13 +151,13 @@ class FloorExecutor:
             # The caller takes one itself.
             while self.idle and len(self.ready) > 1:
                 self.idle -= 1
-                self.bell.release()
+                self.wakes.release()
         if task.waiter is not None:
             task.waiter.release()
 
     def wake_all(self) -> None:
         for _ in range(self.idle):
-            self.bell.release()
+            self.wakes.release()
         self.idle = 0
 
     def shutdown(self) -> None:

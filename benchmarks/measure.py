@@ -115,7 +115,8 @@ def check(workload: Workload, submitted: Submitted, executors: Iterable[Executor
 
 def steps_of(executors: Iterable[Executor], tasks: int) -> float | None:
     """Steps of the search, a task; None where there is no search."""
-    for queue in queues_of(executors):
-        steps: int | None = getattr(queue.scheduler._core.planner.order, "steps", None)
-        return None if steps is None else steps / tasks
-    return None
+    queues = queues_of(executors)  # all of one scheduler
+    if not queues:
+        return None
+    steps: int | None = getattr(queues[0].scheduler._core.planner.order, "steps", None)
+    return None if steps is None else steps / tasks

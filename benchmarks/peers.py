@@ -49,7 +49,7 @@ def report(n: int, rounds: int, seconds: float = SECONDS) -> Iterator[str]:
             yield f"  {label:40}" + "".join(cell(found[name], column) for column in COLUMNS)
         yield from (f"  {name}: {line}" for line in trouble)
     yield ""
-    yield from behind(found)
+    yield from leaders(found)
 
 
 def version_of(peer: Peer) -> str:
@@ -115,7 +115,7 @@ def cell(found: Medians, column: str) -> str:
     return f"{found[column]:13.0f}" if column == MEMORY else f"{found[column]:13.2f}"
 
 
-def behind(found: dict[str, Medians]) -> Iterator[str]:
+def leaders(found: dict[str, Medians]) -> Iterator[str]:
     """Name the columns where another library leads."""
     for column in found.get(OURS, {}):
         value, name = min((other[column], name) for name, other in found.items() if column in other)

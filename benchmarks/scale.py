@@ -28,10 +28,11 @@ def workloads() -> list[Workload]:
     """
     found = [WORKLOADS[0]]
     for workload in WORKLOADS:
-        if workload.executor != POOL and workload.prepare not in (side_of_100, sinks):
-            free = workload.submit is all_pairs
-            name = workload.name.replace(" of 300", "")
-            found.append(workload._replace(name=name, prepare=side) if free else workload)
+        if workload.executor == POOL or workload.prepare in (side_of_100, sinks):
+            continue
+        if workload.submit is all_pairs:
+            workload = workload._replace(name=workload.name.replace(" of 300", ""), prepare=side)
+        found.append(workload)
     return found
 
 

@@ -163,9 +163,12 @@ def most_alive(kind: str, seed: int, thread_first: bool) -> int:
         pool = Queue(WIDTH)
         stages = [pool, Promoting(pool), Promoting(pool)]
     else:
-        pool = {
-            "pool": ThreadPoolExecutor, "oldest first": Queue, "newest first": partial(Queue, Scheduler())
-        }[kind](WIDTH)  # fmt: skip
+        makers: dict[str, Callable[[int], Executor]] = {
+            "pool": ThreadPoolExecutor,
+            "oldest first": Queue,
+            "newest first": partial(Queue, Scheduler()),
+        }
+        pool = makers[kind](WIDTH)
         stages = [pool] * 3
     with pool:
         return Steps(60, seed, thread_first).run(stages)

@@ -1,8 +1,8 @@
 """The demonstration as it ran: newest first, and by phases.  Two pictures, on one scale of time.
 
 The demonstration's own functions are timed while it runs; a call that one of
-them makes is part of it.  Each way runs *rounds* times, in turns, and the shortest run of
-each is told of and drawn.
+them makes is part of it.  Each way runs *rounds* times, in turns, and the
+shortest run of each is reported and drawn.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def timed(way: Callable[[], int]) -> Run:
     clock = Clock()
     with ExitStack() as patched:
         for kind in KINDS:
-            timed = clock.timed(kind, getattr(demonstration, kind))
-            patched.enter_context(patch.object(demonstration, kind, timed))
+            noted = clock.noted(kind, getattr(demonstration, kind))
+            patched.enter_context(patch.object(demonstration, kind, noted))
         pairs = way()
     if len(results(clock.run)) != pairs:
         raise WrongResult(f"the demonstration: {pairs} pairs, {len(results(clock.run))} distances")
@@ -105,14 +105,14 @@ def timed(way: Callable[[], int]) -> Run:
 
 
 class Clock:
-    """Notes when what ran, and where."""
+    """Notes the calls of functions: when each began and ended, and in which slot."""
 
     def __init__(self) -> None:
         self.began = perf_counter()
         self.run: Run = []
         self._in_tasks = threading.local()
 
-    def timed(self, kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(self, kind: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def wrapper(*args: Any) -> Any:
             if getattr(self._in_tasks, "call", False):
