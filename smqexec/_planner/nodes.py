@@ -73,6 +73,11 @@ class Node:
         self._stage = DROPPED
 
 
+# In a list of dependencies, in place of one that was dropped.
+ENDED = Node()
+ENDED._stage = DONE
+
+
 def release_dependencies(node: Node) -> None:
     """Release the dependencies of *node*, which starts, or is a relay that ends: they have all ended."""
     needs = node._dependencies

@@ -13,8 +13,8 @@ from typing import Any
 from .line import HELD_BACK
 from .newest import NewestFirst
 from .nodes import (
-    DONE, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue, as_few, dependencies_of,
-    dependents_of, forget, link, linked, own_dependents, release_dependencies, settle,
+    DONE, ENDED, NEW, NONE, READY, RUNNING, STRIDE, WAITING, Group, Node, PlannedQueue, as_few,
+    dependencies_of, dependents_of, forget, link, linked, own_dependents, release_dependencies, settle,
 )  # fmt: skip
 from .oldest import OldestFirst
 
@@ -179,8 +179,16 @@ class DependencyPlanner:
             fate = inherited
             dropped.append(node)
             for other in dependents_of(node):
-                if other._stage < RUNNING:
-                    (settled if other._tolerant else doomed).append(other)
+                if other._stage >= RUNNING:
+                    continue
+                if not other._tolerant:
+                    doomed.append(other)
+                    continue
+                settled.append(other)
+                # *other* may wait for long, and does not keep *node*, or its failure, for that time.
+                needs = other._dependencies
+                if type(needs) is list:
+                    needs[needs.index(node)] = ENDED
             node._dependents = None
         # Before the links go, as `left` follows them.
         self.order.left(pending)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate, occupy
@@ -196,3 +197,21 @@ def test_reasons_tell_of_the_line() -> None:
         assert first.why() == "waiting: needs a future of another executor"
         outside.set_result(1)
         assert third.result(DEADLINE) is None
+
+
+def test_ended_task_is_not_kept_for_the_one_before_it() -> None:
+    """Its barrier waits for the start of the first task, perhaps for long, and does not keep the failure."""
+    outside: Future[int] = Future()
+    with line() as (_, queue, done):
+        first = queue.submit(done.append, outside)
+        failing = Queue().submit(int, "x")
+        dropped = [queue.submit(abs, failing), queue.submit(abs, 1)]
+        last = queue.submit(done.append, 2)
+        assert dropped[1].cancel()
+        assert dropped[0].exception(DEADLINE) is failing.exception()
+        references = [ref(task) for task in dropped]
+        dropped.clear()
+        until(lambda: not any(reference() for reference in references))
+        outside.set_result(1)
+        assert (first.result(DEADLINE), last.result(DEADLINE)) == (None, None)
+        assert done == [1, 2]
