@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from .containers import Container, Take, rebuild, search, substitute
-from .kinds import FUTURE, KINDS, LIST, PLAIN, SETTLED, kind_of
+from .kinds import FUTURE, KINDS, LIST, PLAIN, kind_of, settled
 
 # Forms, as above, that need no template.  ONE and ALL spare the worker a look at each argument.
 ONE: Any = object()
@@ -96,10 +96,10 @@ def dependencies(args: Any, form: Any) -> list[tuple[Future[Any], bool]]:
     """Return the futures among encoded arguments, in argument order, each with True if it is ``settled``."""
     found: dict[tuple[int, bool], tuple[Future[Any], bool]] = {}
     for part in futures_among(args, form):
-        kind = kind_of(type(part))
-        if kind == FUTURE:
+        # Not by `kind_of`, which hashes the class: `Submission` calls this under the lock.
+        if issubclass(type(part), Future):
             found[id(part), False] = (part, False)
-        elif kind == SETTLED:
+        elif type(part) is settled:
             found[id(part.future), True] = (part.future, True)
     return list(found.values())
 

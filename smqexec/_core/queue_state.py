@@ -144,8 +144,8 @@ class QueueState(PlannedQueue):
     # Slots are read faster than other fields.
     __slots__ = (
         "_numbers", "barrier", "cancelled", "coming", "copies_context", "done", "failed", "has_rules", "idle",
-        "in_order", "inline", "keeps_idle", "limit", "name", "owner", "pending_limit", "pool", "refusal",
-        "remote_values", "scheduler", "searches", "width", "workers",
+        "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner", "pending_limit", "pool",
+        "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
     def __init__(self, scheduler: Any, pool: Backend, limit: int, name: str) -> None:
@@ -187,16 +187,13 @@ class QueueState(PlannedQueue):
         self.refusal: BaseException | None = None
         # The user's queue; set once.
         self.owner: ref[Any] | None = None
+        # The user's queue was collected.  Written by `lose`, without the lock.
+        self.lost = False
 
     @property
     def pending(self) -> int:
         """How many tasks are waiting or ready."""
         return self.waiting + self.ready
-
-    @property
-    def lost(self) -> bool:
-        """Whether the user's queue was collected."""
-        return self.owner is not None and self.owner() is None
 
     @property
     def ending(self) -> bool:
@@ -212,6 +209,7 @@ class QueueState(PlannedQueue):
     def lose(self, _: object = None) -> None:
         """Wake idle workers, as the user's queue was collected: the callback of `owner`, in any thread."""
         # No lock: this thread may hold it.  A worker that becomes idle now enters `idle`, then reads `lost`.
+        self.lost = True
         for worker in list(self.idle):
             worker.wakes.put(None)
         self.pool.lose(self)

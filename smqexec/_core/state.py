@@ -87,7 +87,9 @@ class State(Exclusive):
         """Add *queue* to the scheduler; forget lost queues."""
         with self.exclusive():
             self.planner.add_queue(queue)
-            for other in self.queues.copy():
+            # Keeps the forgotten ones, and so their initializers, until the lock is released.
+            queues = self.queues.copy()
+            for other in queues:
                 if other.lost and not other.pending and not other.workers:
                     self.queues.remove(other)
                     self.past_counts.update(other.counts())

@@ -211,7 +211,7 @@ class Submission:
         failed: PlannedFuture[Any] | None = None
         for future, settled in found:
             # Read once: the lock of another scheduler's task is not held.  A task without a home has ended.
-            planned = isinstance(future, PlannedFuture)
+            planned = issubclass(type(future), PlannedFuture)  # not isinstance, which reads ``__class__``
             owner = future._home if planned else None
             if not planned or (owner is not None and owner.scheduler is not core):
                 relay = Foreign(core, future if planned else None, settled)

@@ -132,7 +132,8 @@ class _Report:
         awaited = list(wait.awaited())
         if awaited and type(awaited[0]) is ConditionWait:
             return "the scheduler" if awaited[0].queue is None else awaited[0].queue.name
-        ours = [future for future in awaited if isinstance(future, PlannedFuture)]
+        # Not isinstance, which reads ``__class__`` of other futures.
+        ours = [future for future in awaited if issubclass(type(future), PlannedFuture)]
         pending = [future for future in ours if future._stage < DONE]
         if pending:
             return _listed(self._name, pending)

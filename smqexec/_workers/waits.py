@@ -291,7 +291,8 @@ class Wait(Waiter):
 
 def scheduler_of(awaited: Any) -> Any:
     """Return the scheduler that ends *awaited*, a future or a `ConditionWait`; None if none does, or has."""
-    if isinstance(awaited, Wait):
+    kind: Any = type(awaited)  # not isinstance, which reads ``__class__`` of other futures: the lock is held
+    if issubclass(kind, Wait):
         return awaited.core
-    home = awaited._home if isinstance(awaited, PlannedFuture) else None
+    home = awaited._home if issubclass(kind, PlannedFuture) else None
     return None if home is None else home.scheduler
