@@ -4,6 +4,7 @@ Only the type of an argument decides, and no method of an argument is called.  `
 each type.  It needs no lock: each access is one atomic operation, and a lost entry is found again.
 """
 
+import atexit
 import builtins
 from collections import OrderedDict, defaultdict, deque
 from concurrent.futures import Future
@@ -65,9 +66,11 @@ _EXACT: dict[type, int] = {
 if frozen_dict := getattr(builtins, "frozendict", None):  # pragma: no cover - from CPython 3.15 on
     _EXACT[frozen_dict] = FROZEN_DICT
 
-# A cache of classes keeps them alive, so it is cleared when it has _MOST entries.
+# A cache of classes keeps them alive, and by their methods all names of their modules.  So it is cleared when
+# it has _MOST entries, and at exit: objects of these modules end before the modules that their ends use.
 KINDS: dict[type, int] = {}
 _MOST = 1024
+atexit.register(KINDS.clear)
 
 
 def remember(cache: dict[type, int], cls: type, value: int) -> int:

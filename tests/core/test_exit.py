@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
 from functools import partial
@@ -70,6 +71,22 @@ def test_everything_submitted_runs() -> None:
     words = ["chain 21", "lost x", "closed", "BrokenThreadPool", "pool", "thread", "inside", "after"]
     assert sorted(outcome.lines) == sorted([*map(str, range(10)), *words, "in order True"])
     assert outcome.errors == ""
+
+
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="such builds end it late, with any executor"
+)
+@pytest.mark.parametrize("call", ["queue.submit(Frame)", "queue.submit(lambda frame: frame, Frame())"])
+def test_object_of_a_module_s_own_class_ends_before_other_modules(call: str) -> None:
+    """What was learned of its class keeps neither the class nor, by its methods, the names of the module."""
+    outcome = run(f"""
+        class Frame:
+            def __del__(self):
+                os.write(1, b"freed")
+        queue = Queue(1)
+        frame = {call}.result(DEADLINE)
+    """)
+    assert outcome.lines == ["freed"]
 
 
 def test_late_task_makes_work_ready_for_an_idle_queue() -> None:
