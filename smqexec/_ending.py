@@ -101,16 +101,16 @@ class Ending:
             self._core.termination.cancel_pending(queue)
 
     def leave(
-        self, kind: type[BaseException] | None, shut_down: Callable[[], None], queues: Queues = None
+        self, kind: type[BaseException] | None, shut_down: Callable[..., None], queues: Queues = None
     ) -> None:
         """Call *shut_down* at the end of a ``with`` block that raised *kind*, or None; cancel at Ctrl-C."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self.interrupt(queues)
         try:
-            shut_down()
+            shut_down(wait=True)
         except KeyboardInterrupt:
             self.interrupt(queues)
-            shut_down()
+            shut_down(wait=True)
             raise
 
     def close_at_exit(self) -> None:
