@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context
+from types import SimpleNamespace
 from typing import Any, Self, overload
 from weakref import ref
 
@@ -164,6 +165,7 @@ class Queue(Submits, ThreadPoolExecutor):
     _shutdown: Any = property(lambda self: self._state.refusal is not None)
     _thread_name_prefix: Any = property(lambda self: self._state.name)
     _threads: Any = property(lambda self: self._state.pool.threads)
+    _work_queue: Any = property(lambda self: SimpleNamespace(qsize=lambda: self._state.pending))
 
     def options(
         self,

@@ -400,6 +400,18 @@ def test_shutdown_lets_run_what_was_submitted(make: Maker, gate: Gate, wait: boo
     assert ran == ["x"] * 6
 
 
+def test_clients_may_ask_how_many_calls_are_pending(make: Maker, gate: Gate) -> None:
+    """As many programs do, though the field is private in the standard library."""
+    queue = make(1)
+    gate.hold(queue)
+    for _ in range(3):
+        queue.submit(int)
+    assert queue._work_queue.qsize() == 3
+    gate.open()
+    in_time(queue.shutdown)
+    assert queue._work_queue.qsize() == 0
+
+
 def test_shutdown_cancels_pending_tasks(make: Maker, gate: Gate) -> None:
     queue, other = make(1), make(1)
     running = gate.hold(queue, "x")
