@@ -77,11 +77,11 @@ def _name_methods() -> None:
 _name_methods()
 
 if os.environ.get("SMQEXEC_TRACE"):  # pragma: no cover - seen in programs of their own
-    from ._observe.events import newcomers
+    from ._observe.events import new_scheduler_hooks
     from ._observe.trace.write import Recording
 
     # Taken out: the programs that this one starts write no trace.
-    newcomers.append(Recording(os.environ.pop("SMQEXEC_TRACE")).watch)
+    new_scheduler_hooks.append(Recording(os.environ.pop("SMQEXEC_TRACE")).watch)
 
 if TYPE_CHECKING:
     from . import trace as trace

@@ -55,7 +55,7 @@ class Queue(Submits, ThreadPoolExecutor):
     Args:
         max_workers: The number of slots: of tasks that run at the same time.  Default: that of
             ThreadPoolExecutor; 1 with *inline*; the executor's number of workers with *executor*.
-        thread_name_prefix: The name of the threads, and of the queue in messages.
+        thread_name_prefix: What the names of the threads begin with; the name of the queue in messages.
         initializer, initargs: As of ThreadPoolExecutor.
         scheduler: Orders the tasks of its queues together; it may also be the first argument.  Default:
             ``Scheduler(order="oldest")``, for this queue alone: first in, first out.
@@ -82,7 +82,8 @@ class Queue(Submits, ThreadPoolExecutor):
 
     Raises:
         TypeError: An argument is of the wrong type, or two exclude each other.
-        ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0.
+        ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0, or more than
+            that without *executor*.
     """
 
     # fmt: off

@@ -15,7 +15,7 @@ from ._limits.checks import check_flags
 from ._limits.resources import Allocating
 from ._observe import debug as _debug
 from ._observe import why
-from ._observe.events import Event, Observation, Observers, newcomers
+from ._observe.events import Event, Observation, Observers, new_scheduler_hooks
 from ._observe.graph import Graph
 from ._workers.streams import Streams
 from ._workers.waiting import Waiting, at_work
@@ -88,8 +88,8 @@ class Scheduler:
             core.watch_failure = _debug.Unseen
             self.observe(_debug.observe)
         process.schedulers.add(core)
-        for greet in newcomers:
-            greet(core)
+        for hook in new_scheduler_hooks:
+            hook(core)
 
     @property
     def queues(self) -> tuple[Any, ...]:

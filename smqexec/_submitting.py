@@ -146,8 +146,8 @@ class Submits:
         """Submit ``fn`` for the items of *iterables*, and return an iterator over the results.
 
         All items are one submission, of which the first counts as the newest.  If the queue has
-        ``max_pending``, each item is submitted when there is room; if `map` raises, it cancels the tasks
-        that it has submitted.
+        ``max_pending``, each item is submitted when there is room, and a `map` that raises cancels the
+        tasks that it has submitted.
 
         Args:
             timeout: Seconds from the call until the last result is there, or the last item submitted.
@@ -156,7 +156,9 @@ class Submits:
                 iterables are read as results are taken; without it, at once.
 
         Raises:
+            TypeError, ValueError: *buffersize* is not an int, or less than 1.
             TimeoutError: By the iterator, when *timeout* is over; or by `map`, if there was no room.
+            Exception: By `map`, what `submit` or an iterable raises; by the iterator, what *fn* raises.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")

@@ -27,8 +27,8 @@ it, and only once; ``task[key]`` is made on the cluster.  The cluster drops the 
 dashboard.  Dask's own futures may stand anywhere in the arguments, too.
 
 *Width*: ``max_workers`` is the number of threads of the cluster when the queue is made; if the cluster
-grows, set ``queue.max_workers``.  ``prefetch`` follows the pace: as many calls as end within 0.1 s, but
-at least one.
+grows, set ``queue.max_workers``.  ``prefetch`` follows the pace: one call more than end within 0.1 s, and
+64 at most.
 
 *Losses*: Dask computes the values of a lost worker again.  It can't if a call brought more than 0.1 MB
 from here and has ended: a task that needs its value then fails with `CallLost`.  A generator task is not

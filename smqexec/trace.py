@@ -52,8 +52,8 @@ def record(scheduler: Scheduler, path: str | os.PathLike[str]) -> Recording:
     """Write the events of *scheduler* into the file at *path*, from now on until the recording is closed.
 
     The end of a ``with`` block closes the recording, as its ``close()`` does, and the interpreter's exit
-    after the last task.  Tasks that are pending or running already are in it too, as submitted and
-    started before.  A child that this process forks writes nothing.
+    after the last task.  Tasks that are pending or running already are in it too, without the time of their
+    submission; running ones start with the recording.  A child that this process forks writes nothing.
 
     Args:
         scheduler: Its queues, also queues made later.  Several recordings at a time may watch it.

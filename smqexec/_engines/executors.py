@@ -64,7 +64,7 @@ class Engine(Executor):
         return False
 
     def call(self, call: Call) -> Future[Any]:
-        """Run *call*, and return its future.  If `is_end` of an exception, the engine gets no more calls."""
+        """Run *call*, and return its future.  If this raises what `is_end` accepts, no call follows."""
         fn: Any
         fn, args, kwargs, *_ = call
         try:

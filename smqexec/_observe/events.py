@@ -24,7 +24,7 @@ from .._futures.names import label_of
 from .._futures.task import Task
 
 #: Functions to call with each new scheduler.
-newcomers: list[Callable[[Any], object]] = []
+new_scheduler_hooks: list[Callable[[Any], object]] = []
 
 # The numbers of observed tasks, in all schedulers of the process.
 _numbers = itertools.count(1)

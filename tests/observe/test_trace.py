@@ -27,7 +27,7 @@ from traces import check_format
 
 import smqexec
 from smqexec import Queue
-from smqexec._observe.events import newcomers
+from smqexec._observe.events import new_scheduler_hooks
 from smqexec._observe.trace import write as _recorder
 from smqexec._observe.trace.read import read
 from smqexec.trace import Recording, record
@@ -369,12 +369,12 @@ def test_child_of_a_fork_writes_nothing(traced: Path) -> None:
 def test_everything(path: Path) -> None:
     recording = Recording(path)
     assert path.read_bytes() == b""
-    newcomers.append(recording.watch)
+    new_scheduler_hooks.append(recording.watch)
     for _ in range(2):
         with Queue(1) as queue:
             queue.submit(add, 1, 2)
     recording.close()
-    newcomers.pop()
+    new_scheduler_hooks.pop()
     assert [(task.queue.pid, task.outcome) for task in read(path).tasks] == [(1, "done"), (2, "done")]
 
 

@@ -29,7 +29,7 @@ from ..._core.queue_state import QueueState
 from ..._core.state import State
 from ..._futures.names import label_of
 from ..._planner.nodes import dependencies_of
-from ..events import Observation, newcomers, number_of, numbers_of
+from ..events import Observation, new_scheduler_hooks, number_of, numbers_of
 
 INTERVAL = 0.2  # seconds between two writes: a killed program loses so much
 # If more notes than BACKLOG are not written, each further note takes PAUSE seconds.
@@ -207,4 +207,4 @@ class Recording(AbstractContextManager["Recording"]):
 _recordings: dict[str, Recording] = {}
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
-    os.register_at_fork(after_in_child=newcomers.clear)  # the parent's threads write the files
+    os.register_at_fork(after_in_child=new_scheduler_hooks.clear)  # the parent's threads write the files
