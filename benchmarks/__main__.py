@@ -50,7 +50,7 @@ SECTIONS: dict[str, Section] = {
     "first": lambda options: first_results.report(side(options.n), options.rounds, options.curve),
     "timelines": lambda options: timelines.report(timelines.FILES, options.rounds, options.timelines),
     "scale": lambda options: scale.report(options.scale or scale.MANY, options.rounds),
-    "cluster": lambda options: cluster.report(options.n, options.rounds),
+    "cluster": lambda options: cluster.report(min(options.n, cluster.MOST), options.rounds),
     "peers": lambda options: peers.report(min(options.n, peers.MOST), options.rounds),
 }
 ON_DEMAND = ("timelines", "scale", "cluster", "peers")
@@ -77,11 +77,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--n", type=int, help=f"tasks of a workload ({USUAL}; quick: {QUICK})")
     add("--rounds", type=int, default=5, help="how often each is timed (5)")
     add("--quick", action="store_true", help="a smaller n")
-    add("--only", nargs="+", choices=SECTIONS, metavar="TABLE", help=f"some of {', '.join(SECTIONS)}")
+    tables = f"some of {', '.join(SECTIONS)}; without it, all but {', '.join(ON_DEMAND)}"
+    add("--only", nargs="+", choices=SECTIONS, metavar="TABLE", help=tables)
     many = f"also: what a task costs among N ({scale.MANY}), and among N / {scale.SHARE}; takes long"
     add("--scale", type=int, nargs="?", const=scale.MANY, metavar="N", help=many)
-    add("--cluster", action="store_true", help="also: a queue on a Dask cluster; takes long")
-    add("--peers", action="store_true", help="also: other libraries, where installed")
     add("--curve", type=Path, metavar="FILE.svg", help="draw final results over time")
     add("--timelines", type=Path, metavar="FOLDER", help="also: draw the demonstration as it ran, both ways")
     options = parser.parse_args(argv)
@@ -96,8 +95,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     wanted = options.only or [name for name in SECTIONS if name not in ON_DEMAND]
     asked = {
         "scale": options.scale is not None,
-        "cluster": options.cluster,
-        "peers": options.peers,
         "first": options.curve is not None,
         "timelines": options.timelines is not None,
     }

@@ -30,6 +30,7 @@ from smqexec import Queue, Scheduler
 
 from .measure import WrongResult
 
+MOST = 500  # tasks: each costs some 10 ms
 COST_AIM = 1.1
 BYTES_AIM = 1e6
 LINKS, ARRAY = 100, 10_000_000  # of the chain whose values are weighed; bytes
