@@ -112,7 +112,7 @@ def announcement(fn: Any) -> Callable[..., Any] | None:
     """Return the ``number_of_results`` of *fn*, which takes what *fn* takes; None if it has none."""
     if type(fn) is Within:
         count = announcement(fn.__wrapped__)
-        return count and partial(fn.call, count)
+        return None if count is None else partial(fn.call, count)
     for inner, args, keywords in _layers(fn):
         if _announces(inner):
             return partial(_ask, inner, *args, **keywords)

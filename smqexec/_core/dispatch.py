@@ -171,7 +171,8 @@ class Dispatcher:
 
     def promote(self, task: Task[Any]) -> bool:
         """Make *task* count as newly submitted; return False if it is not pending."""
-        core, promoted = self._core, False
+        core = self._core
+        promoted = False
         if not core.deferred(self.promote, task):
             with core.changing():
                 promoted = core.planner.promote(task)
@@ -179,7 +180,8 @@ class Dispatcher:
 
     def stop(self, stop: Stop | None = None) -> Stop:
         """Let no task start while *stop*, in general a new one, holds; return it."""
-        core, stop = self._core, stop or Stop(self)
+        core = self._core
+        stop = stop or Stop(self)
         if core.deferred(self.stop, stop):
             return stop
         with core.exclusive() as section:

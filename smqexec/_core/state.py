@@ -218,7 +218,8 @@ class State(Exclusive):
 
     def _start_failed(self, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
-        queue, helpless = worker.queue, False
+        queue = worker.queue
+        helpless = False
         # A RecursionError of the next line goes to the submitter, and `withdraw` removes the worker.
         with self.changing():
             # If the pool begins the worker later, in another thread, `begin` returns None.

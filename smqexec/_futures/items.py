@@ -6,12 +6,11 @@ pending items.  An item is made done if its value or error is known.
 
 from __future__ import annotations
 
-from reprlib import repr as short
 from typing import Any, TypeVar
 
 from .._planner.nodes import NONE, WAITING
 from .future import PlannedFuture, new
-from .names import counted
+from .names import counted, shown
 from .owner import Home
 from .remote_value import Kept, keeping
 
@@ -77,9 +76,7 @@ class Item(PlannedFuture[R]):
         source, key = self._source, self._key
         if source is None:
             return self._described()
-        # Without a call of user code: the log of a failing callback contains this.
-        name = short(key) if type(key) in (int, str) else type(key).__qualname__
-        return self._described(f"{name} of {source!r}")
+        return self._described(f"{shown(key)} of {source!r}")
 
 
 class Stream:

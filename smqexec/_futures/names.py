@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from reprlib import repr as short
 from typing import Any
 
 from .._calls.callables import name_of
@@ -30,6 +31,11 @@ def known_as(task: Any, name: str | None = None) -> str:
     if submission <= 0:
         return name
     return f"{name}#{submission}" if not place else f"{name}#{submission}[{STRIDE - 1 - place}]"
+
+
+def shown(key: object) -> str:
+    """Return the *key* of an item, or its type: the repr of other types may run user code."""
+    return short(key) if type(key) is int or type(key) is str else type(key).__qualname__
 
 
 def counted(number: int, one: str, many: str = "") -> str:

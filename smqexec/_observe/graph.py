@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from .._core.state import State
 from .._futures.at_end import Foreign, Settled
 from .._futures.items import Item
-from .._futures.names import counted, label_of
+from .._futures.names import counted, label_of, shown
 from .._planner.nodes import DONE, READY, RUNNING, STRIDE, WAITING, dependencies_of
-from .text import columns, printable, shown
+from .text import columns, printable
 
 # Most boxes that are drawn, and most rows of the table.
 BOXES, ROWS = 1000, 50

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from reprlib import repr as short
 from typing import Any
 
 LONGEST = 60  # characters of a name that are shown
@@ -14,11 +13,6 @@ def printable(name: str) -> str:
         half = LONGEST // 2
         name = f"{name[:half]}…{name[-half:]}"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
-
-
-def shown(key: object) -> str:
-    """Return the *key* of an item, or its type: the repr of other types may run user code."""
-    return short(key) if type(key) in (int, str) else type(key).__qualname__
 
 
 def columns(rows: Iterable[Sequence[str]], align: Callable[[str, int], str] = str.ljust) -> list[str]:

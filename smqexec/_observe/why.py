@@ -17,13 +17,12 @@ from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
 from .._futures.items import LENGTH, Item
-from .._futures.names import counted, known_as
+from .._futures.names import counted, known_as, shown
 from .._futures.task import Task
 from .._limits.resources import Allocation, Resource
 from .._planner.nodes import DONE, READY, RUNNING, dependencies_of, dependents_of
 from .._workers.waiting import ConditionWait
 from .._workers.waits import Wait
-from .text import shown
 
 NAMED = 3  # tasks, in a list
 

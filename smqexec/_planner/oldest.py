@@ -40,8 +40,9 @@ class Fifo:
             nodes.popleft()
         while late and late[0][1]._stage != READY:
             heappop(late)
-        is_in_turn = nodes and not (late and late[0][0] < nodes[0]._number)
-        return nodes.popleft() if is_in_turn else heappop(late)[1]  # type: ignore[no-any-return]
+        if late and not (nodes and nodes[0]._number < late[0][0]):
+            return heappop(late)[1]  # type: ignore[no-any-return]
+        return nodes.popleft()  # type: ignore[no-any-return]
 
     def sort(self) -> None:
         """Move all ready nodes to `things`, by number, and remove all dead entries."""
@@ -57,8 +58,9 @@ class OldestFirst:
     """The ready node with the lowest number starts first.  Its methods do what those of `NewestFirst` do."""
 
     new_line = Fifo
-    # Nothing is searched: `DependencyPlanner.add` and the owner read these.
-    steps, todo = 0, None
+    # Nothing is searched.
+    steps = 0
+    todo = None
     # The lowest number of a promoted node so far.  `promote` writes it.
     _before = 0
 

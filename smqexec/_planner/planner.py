@@ -171,10 +171,15 @@ class DependencyPlanner:
                 self.order.leave(node)
                 node._missing = -1
                 pending.append(node)
-            if (queue := node._queue) is not None:
-                queue.waiting -= node._stage == WAITING
-                queue.ready -= node._stage == READY
-                queue.running -= node._stage == RUNNING
+            queue = node._queue
+            if queue is None:
+                pass  # a relay: no queue counts it
+            elif node._stage == WAITING:
+                queue.waiting -= 1
+            elif node._stage == READY:
+                queue.ready -= 1
+            elif node._stage == RUNNING:
+                queue.running -= 1
             node._end(fate)
             fate = inherited
             dropped.append(node)

@@ -146,13 +146,13 @@ class Searches:
         # share one chain.
         heads: list[Node] = []
         # So many frames of `later` remain: those of *former* and older heads.
-        left = len(search.later)
+        kept = len(search.later)
         head: Any = search.head
         while head is not former:
             self.steps += 1
             pending = [n for n in dependencies_of(head) if n._stage < RUNNING and n._search is not HELD_BACK]
-            if left and search.later[left - 1][0] is head._dependencies:
-                left -= 1  # its other dependencies were not searched
+            if kept and search.later[kept - 1][0] is head._dependencies:
+                kept -= 1  # its other dependencies were not searched
             elif len(pending) > 1:
                 return False
             heads.append(head)
@@ -163,7 +163,7 @@ class Searches:
             past = Search(search._number, live=False)
             for head in heads:
                 head._search = past
-            while len(search.later) > left:
+            while len(search.later) > kept:
                 search.later.pop()
             search.head, search.lowest = former, former._place
             # The other heads are listed nowhere: a search from the newest one leads to them.

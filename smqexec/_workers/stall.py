@@ -71,10 +71,10 @@ def _needing(node: Any, scheduler: State, known: Collection[Any]) -> Iterator[tu
 
 def _held_by(wait: Wait, node: Any, known: Collection[Any]) -> Iterator[tuple[Any, Any]]:
     """Yield the tasks of the thread of *wait*, which needs *node*, and what each needs; no *known* ones."""
-    held = wait.held or []
+    innermost_first = (wait.held or [])[::-1]
     # The innermost waits; those around it go on after its end.  If a task is known, so are all around it.
-    for task in takewhile(lambda task: task not in known, reversed(held)):
-        yield task, node if task is held[-1] else held[-1]
+    for task in takewhile(lambda task: task not in known, innermost_first):
+        yield task, (node if task is innermost_first[0] else innermost_first[0])
 
 
 def log_if_stalled(awaited: Collection[Any]) -> bool:

@@ -194,7 +194,8 @@ def _warn(wait: Wait) -> bool:
 def _run_next(wait: Wait) -> bool:
     """Run the next task that the search of *wait* finds; return False if there is none."""
     core = wait.scheduler
-    task, has_work = None, False
+    task = None
+    has_work = False
     with breakdown_on_error(core), Section(core):
         task = wait.take()
         has_work = task is None and wait.has_work()
