@@ -86,8 +86,7 @@ class Dispatcher:
             # Idle workers that are too many leave at once, others after their tasks.
             surplus = len(queue.workers) - queue.limit
             queue.wake_idle(max(0, min(surplus, len(queue.idle))))
-            for _ in range(min(queue.ready, queue.limit)):
-                core.wake(queue)
+            core.wake_all()
 
     def complete(self, worker: Worker, task: Task[Any], more: bool = True) -> Task[Any] | None:
         """End *task*, whose value is stored; return the next task for *worker*, if it wants *more*.
