@@ -36,7 +36,7 @@ MAIN = {threading.main_thread().ident}
 # them when it has released the scheduler's lock: see ``_core/exclusive``.  It uses no entry but its own.
 DEFERRED: dict[int, list[Callable[[], object]]] = {}
 
-# By how many frames Python's recursion limit is still to be lowered.  `LIMIT` is held while either changes.
+# By how many frames Python's recursion limit is still to be lowered.  `LIMIT` guards this and that limit.
 _owed = 0
 LIMIT = threading.Lock()
 

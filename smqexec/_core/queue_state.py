@@ -83,7 +83,7 @@ class Worker:
         self.task: Task[Any] | None = None
         # Tasks that wait while `task` runs nested in them, the outermost first; None: a callback that waits.
         self.suspended: list[Task[Any] | None] = []
-        # Each `Wait`, the outermost first, after the length of `suspended` as it began; the `Wait` writes it.
+        # For each `Wait`, which writes its entry: the length of `suspended` as it began, and the `Wait`.
         self.waits: list[tuple[int, Any]] = []
         # None until it asks for a task; then the identifier of its thread, or else the name of its slot.
         self.thread: int | str | None = None
@@ -116,6 +116,7 @@ class _Current(threading.local):
         self.due: deque[Callable[[], None]] = deque()
 
     def serve_due(self, *more: Callable[[], None]) -> None:
+        """Add *more* to `due`, and make all its calls, also those that are added meanwhile."""
         self.due.extend(more)
         while self.due:
             self.due.popleft()()

@@ -2,7 +2,8 @@
 
 The parts keep no state of a task or queue.  Each decides under `State.lock`, and acts after it: it stores
 outcomes, then states, and then wakes waiters.  While the lock is held no user code runs, and no object of the
-user's is released, as its finalizer would be user code.
+user's is released, as its finalizer would be user code.  One exception: a task that ended without a value may
+be released under the lock, with its failure, by a long list of dependents or ready tasks that it was in.
 
 If fewer workers are on their way (`QueueState.coming`) than tasks are ready, an idle worker is woken, or a
 new one started, if the queue may have more; else the task waits for the next worker that completes a task, or

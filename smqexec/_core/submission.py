@@ -59,7 +59,7 @@ class Submission:
     ) -> Task[Any]:
         """Add a new task of *queue*, the call of *fn*, and return it; or raise the refusal of the queue.
 
-        *form*: the form of *args*.  *group*: the numbers of a `map`.  *task*: that task, if it has options.
+        *form*: the form of *args*.  *group*: the numbers of a `map`.  *task*: the new task, if made already.
         """
         core = self._core
         lock = core.lock

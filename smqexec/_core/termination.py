@@ -70,7 +70,7 @@ class Termination:
                 node = todo.pop()
                 if unneeded and (node._stage >= DONE or _is_needed(node)):
                     continue
-                unneeded = True
+                unneeded = True  # for the dependencies that are added to *todo*
                 if node._stage == RUNNING:
                     # Its worker reads the request at its next checkpoint or `yield`, or as it raises.
                     node._get_at_end().cancel_requested = True

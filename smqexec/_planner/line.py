@@ -20,7 +20,7 @@ class Thing:
     """What may be in a line besides nodes: a search, a shelf, a mark."""
 
     __slots__ = ("_number", "_place")
-    _stage = NEW  # that of no node in a line
+    _stage = NEW  # no node in a line has this stage
 
     def __init__(self, number: float) -> None:
         self._number = number  # its rank
@@ -28,7 +28,7 @@ class Thing:
 
 
 BOTTOM = Thing(-1)  # below all things
-# Where a thing was removed.  On top, this number shows that the line is to be tidied.
+# In place of a thing that was removed.  Its number is above all: a line with a gap on top is to be tidied.
 GAP: Any = Thing(inf)
 
 
@@ -48,7 +48,7 @@ class Line:
         self.late: dict[int, Any] = {}
         # The numbers of late things that came in descending order, as the items of a `map` do.
         self.descending: deque[int] = deque()
-        # A heap of the numbers of the other late things, negated.  Both keep some of removed things.
+        # A heap of the numbers of the other late things, negated.  Both keep some numbers of removed things.
         self.heap: list[int] = []
         # No late thing has a higher number, so a thing on top of the stack with a higher one goes first.
         self.late_top: float = -2
@@ -163,7 +163,7 @@ class Search(Thing):
         super().__init__(number)  # that of its head
         # The node where it began.  None: a newer search owns that node.
         self.head: Node | None = None
-        # False: it owns nothing.  Its number still says how old it was to what it has visited: see `left`.
+        # False: it owns nothing.  The nodes that it visited still refer to it, for its number: see `left`.
         self.live = live
         # False: it lost a node or skipped one, so a new node can't become its head.
         self.intact = True
@@ -172,7 +172,7 @@ class Search(Thing):
         self.lowest = self.highest = ORIGIN
         # Where the walk stands: the stack of (dependencies of a node, index of the next to visit).
         self.frames: list[tuple[Any, int]] = []
-        # The other dependencies of heads, as frames, to visit after that: a deque, once there are some.
+        # Frames of the other dependencies of heads, to visit after `frames`: a deque, once there are some.
         self.later: Any = ()
         # The ready nodes that it owns, for each queue.
         self.shelves: defaultdict[PlannedQueue, Shelf] = defaultdict(Shelf)

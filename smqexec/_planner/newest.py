@@ -85,7 +85,7 @@ class NewestFirst(Searches):
         Return None if none is ready, or if *limit* steps of search do not find it: the next call goes on.
         """
         if ended is None:
-            queue.running += 1  # else one less runs, and one more
+            queue.running += 1  # otherwise the task that starts takes the place of *ended*
         else:
             ended._stage = DONE
             if (dependents := ended._dependents) is not None:

@@ -97,7 +97,7 @@ class PlannedQueue:
         self.waiting = self.ready = self.running = 0
         # Its ready nodes: a `Fifo`, or a `Line` of nodes and shelves.  `add_queue` and `rebuild` set it.
         self.line: Any = None
-        # Its nodes that become ready are not added to `freed`.  The owner writes this: it needs none then.
+        # Nodes that become ready are not added to `freed`.  Written by the owner, which would wake nothing.
         self.wakes_none = False
         # Newest first: nodes that were held back and are ready again, in the order in which they became so.
         self.held_back: dict[Node, None] = {}
@@ -126,7 +126,7 @@ def dependents_of(node: Node) -> list[Any]:
 
 
 def own_dependents(node: Node) -> list[Any]:
-    """Return the dependents of *node* that were added here."""
+    """Return the dependents of *node* without `_parts`: its own list, if it has one."""
     dependents = node._dependents
     return dependents if type(dependents) is list else [] if dependents is None else [dependents]
 
@@ -184,7 +184,7 @@ def settle(order: Any, dependents: list[Any]) -> None:
 
 
 def forget(node: Node, ended: Node) -> None:
-    """Remove *ended*, which has ended, from the dependents of *node*.  Cost: O(1), over all of them."""
+    """Remove *ended*, which has ended, from the dependents of *node*.  Cost: O(1), averaged over calls."""
     dependents = node._dependents
     if dependents is ended:
         node._dependents = None

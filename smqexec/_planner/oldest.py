@@ -102,7 +102,7 @@ class OldestFirst:
 
     def take(self, queue: PlannedQueue, limit: int = 0, ended: Any = None) -> Any:
         if ended is None:
-            queue.running += 1  # else one less runs, and one more
+            queue.running += 1  # otherwise the task that starts takes the place of *ended*
         else:
             ended._stage = DONE
             if ended._dependents is not None:

@@ -83,7 +83,7 @@ class DependencyPlanner:
             things.append(node)
 
     def add_relay(self, node: Node, dependencies: Any = None) -> None:
-        """Add a relay.  It ends with its *dependencies*; if `_ended_by_owner` by `done`, as these run."""
+        """Add a relay, which ends after its *dependencies*; or, if `_ended_by_owner`, only by `done`."""
         missing = 0 if dependencies is None else link(node, dependencies)
         node._missing = missing + 1 if node._ended_by_owner else missing or 1
         node._stage = WAITING
@@ -231,7 +231,7 @@ class DependencyPlanner:
                 node._stage = WAITING
                 # A node that waits for a dropped one is about to be dropped too: see `drop`.
                 needs = [other for other in dependencies_of(node) if other._stage != DONE]
-                # One more than are missing: see `ends`.  To a relay that `done` ends it stands for this call.
+                # One more than are missing: see `ends`.  For a relay that `done` ends, it stands for `done`.
                 node._missing = 1 + sum(other._stage < DONE or not node._tolerant for other in needs)
                 if node._queue is not None:
                     node._queue.waiting += 1

@@ -11,7 +11,7 @@ from .nodes import (
     listed_dependencies,
 )  # fmt: skip
 
-PATH = 300  # a search begins with at most so many nodes; then another search goes on at its end
+PATH = 300  # a search begins with a path of at most so many nodes; `_advance` visits the others
 
 
 class Searches:
@@ -101,7 +101,7 @@ class Searches:
         rests: list[Any] = []  # the other dependencies of these nodes, as frames
         node = need = root
         for _ in range(most):
-            # First the first pending dependency of *node*, in *need*.  The walk ends if there is none.
+            # *need*: the first pending dependency of *node*.  The walk ends if there is none.
             need = node._dependencies
             if type(need) is list:
                 needs, index = need, 0
@@ -191,7 +191,7 @@ class Searches:
     def _advance(self, search: Search, queue: PlannedQueue, limit: int) -> Any:
         """Go on with *search*, the first of `todo`, to a ready node of *queue*; return that, in no line."""
         frames, number, todo = search.frames, search._number, self.todo
-        # The list that is visited: the dependencies of a node.  *index*: of the next; *count*: of all.
+        # The dependencies of one node, which are visited now; the index of the next one; how many they are.
         needs: Any = NONE
         index = count = 0
         node: Any = None
@@ -251,7 +251,7 @@ class Searches:
         return None
 
     def left(self, nodes: list[Any]) -> None:
-        """List again what may have been visited through *nodes*, which have left."""
+        """List again the nodes that may have been visited through *nodes*, which have started or ended."""
         visited = [node for node in nodes if node._search is not None]
         # The nodes that may have been visited through them, and that no newer search owns.
         fallen: dict[Node, None] = {}
@@ -274,7 +274,7 @@ class Searches:
                 search = other._search
                 if other._stage < RUNNING and search is not None and search._number <= node._search._number:
                     broken.append(search)
-        # ... and any that has lost a node: it may go on with what it has visited behind that.
+        # ... and any search that has lost a node: its frames may go on from that node.
         if fallen:
             broken += self.losers
         for search in broken:
@@ -287,7 +287,7 @@ class Searches:
             node._search = None  # all that was visited through *node* has fallen too
 
     def dissolve(self, search: Search) -> None:
-        """End *search*: its head is listed, from which its nodes are searched again, and its ready nodes."""
+        """End *search*, and list its ready nodes and its head, from which the others are searched again."""
         search.live = False
         self.finish(search)
         for queue, shelf in search.shelves.items():

@@ -208,7 +208,8 @@ def _run_next(wait: Wait) -> bool:
             if worker.queue.has_rules:
                 core.dispatcher.started(task)
         elif not has_work:
-            core.wake_condition_waiters()  # of several futures one has ended: blocked again, for `at_rest`
+            # The thread blocks again, as after the end of one of several futures: `at_rest` may hold now.
+            core.wake_condition_waiters()
     if task is not None:
         _nest(wait.homes[task._queue], task)
     elif has_work:

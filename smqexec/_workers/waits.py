@@ -85,8 +85,8 @@ class Wait(Waiter):
         self.homes = {worker.queue: worker for worker in workers}
         # The place, in the order of visits, of each visited node (by weak reference, as an ended node has a
         # result), and of each other queue of which a pending task was visited.  Written under the lock of
-        # the node's or queue's scheduler; and before the next two fields, as events of an earlier search
-        # may still come, and read it last: so these write nothing into the new ones.
+        # the node's or queue's scheduler.  This field is replaced before the next two, and an event reads
+        # it after these: so a late event of the earlier search adds nothing to the new fields.
         self.seen: dict[Any, int] = {}
         # The frames of the suspended search, the innermost last.  The waiting thread adds and removes these;
         # events add frames at the front, under any lock.
@@ -135,6 +135,7 @@ class Wait(Waiter):
         if not workers:
             return
         with Section(self.scheduler):
+            # First the tasks of the wait around this one: the workers alone do not tell how tasks are nested.
             outer = workers[0].waits[-1][1].held if workers[0].waits else []
             tasks = [task for worker in workers for task in worker.tasks()]
             self.held = list(dict.fromkeys([*outer, *tasks]))
