@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from .machine import has_gil
-from .measure import MODES, RUNNING, Figures, Sample, measure
+from .measure import MODES, RUNNING, Figures, Sample, cells, measure
 from .workloads import SHARED, WORKLOADS, Workload, basis_of
 
 BASIS = WORKLOADS[0]
@@ -46,9 +46,7 @@ def cost_table(figures: Figures) -> Iterator[str]:
 def costs(rounds: list[tuple[Sample, float]] | None) -> str:
     if rounds is None:
         return f"{'-':>8}" * 4
-    micros = [sample.cost for sample, _ in rounds]
-    ratios = [ratio for _, ratio in rounds]
-    return f"{min(micros):8.2f}{median(micros):8.2f}{min(ratios):8.2f}{median(ratios):8.2f}"
+    return cells(sample.cost for sample, _ in rounds) + cells(ratio for _, ratio in rounds)
 
 
 def aim(workload: Workload) -> str:

@@ -38,15 +38,21 @@ def svg(curves: Curves) -> str:
     count = max(len(times) for times in curves.values())
     begun = 1.6 * latest
     there = max(max(sum(at <= begun for at in times) for times in curves.values()), 1)
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
-        f'height="{HEIGHT}" font-family="Helvetica, Arial, sans-serif" font-size="14" fill="{GREY}">',
+    return picture(
+        HEIGHT,
         *legend(list(curves)),
         *diagram(Panel(62, 415, 1.04 * last, 1.04 * count), curves, "all"),
         *diagram(Panel(500, 848, begun, 1.04 * there), curves, "the beginning"),
-        "</svg>",
-    ]
-    return "\n".join(lines) + "\n"
+    )
+
+
+def picture(height: float, *lines: str) -> str:
+    """Return an SVG picture of that *height*, in which *lines* are drawn."""
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" font-family="Helvetica, Arial, sans-serif" font-size="14" fill="{GREY}">'
+    )
+    return "\n".join([head, *lines, "</svg>", ""])
 
 
 def legend(names: Sequence[str]) -> Iterator[str]:

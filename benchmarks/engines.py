@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
-from statistics import median
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from smqexec import Queue, Scheduler
 
-from .measure import WrongResult
+from .measure import WrongResult, cells
 
 AIM = 1.05
 WORKERS = 2
@@ -42,10 +41,9 @@ def report(n: int, rounds: int) -> Iterator[str]:
         for name, (seconds, share) in CALLS.items():
             for prefetch in PREFETCH:
                 samples = [run(pool, max(round(n * share), 10), seconds, prefetch) for _ in range(rounds)]
-                columns = [[s.pool for s in samples], [s.ours for s in samples]]
-                columns.append([s.ours / s.pool for s in samples])
-                figures = "".join(f"{min(column):8.2f}{median(column):8.2f}" for column in columns)
-                yield f"  {name + f', prefetch={prefetch}':26}{figures}  <= {AIM}"
+                figures = cells(s.pool for s in samples) + cells(s.ours for s in samples)
+                ratios = cells(s.ours / s.pool for s in samples)
+                yield f"  {name + f', prefetch={prefetch}':26}{figures}{ratios}  <= {AIM}"
 
 
 def run(pool: ProcessPoolExecutor, n: int, seconds: float, prefetch: int) -> Sample:

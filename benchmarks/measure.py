@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from statistics import median
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
@@ -111,6 +112,12 @@ def check(workload: Workload, submitted: Submitted, executors: Iterable[Executor
     done = sum(queue.counts()["done"] for queue in queues)
     if queues and done != submitted.tasks:
         raise WrongResult(f"{name}: {done} of {submitted.tasks} tasks done")
+
+
+def cells(values: Iterable[float]) -> str:
+    """Two cells of a table: the least of *values*, and their median."""
+    values = list(values)
+    return f"{min(values):8.2f}{median(values):8.2f}"
 
 
 def steps_of(executors: Iterable[Executor], tasks: int) -> float | None:

@@ -55,12 +55,14 @@ class Steps:
     def stage(self, number: int) -> Callable[[int], int]:
         def call(item: int) -> int:
             with self.changed:
-                self.alive += number == 0
+                if number == 0:
+                    self.alive += 1
                 self.most = max(self.most, self.alive)
                 self.inside.append((number, item))
                 self.changed.notify_all()
                 self.wait(lambda: (number, item) in self.returning)
-                self.alive -= number == 2
+                if number == 2:
+                    self.alive -= 1
             return item
 
         return call

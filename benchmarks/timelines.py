@@ -21,14 +21,14 @@ from unittest.mock import patch
 
 from smqexec import __main__ as demonstration
 
-from .curve import COLOURS, GREY, ticks
+from .curve import COLOURS, GREY, picture, ticks
 from .machine import cores
 from .measure import WrongResult
 
 FILES = 12  # the largest modules of the standard library
 FINAL = "distance"
 KINDS = {"read": "read(x)", "compressed": "C(x)", FINAL: "distance(x, y): final"}
-WIDTH, LEFT, RIGHT = 860, 100, 845
+LEFT, RIGHT = 100, 845
 ROW, GAP, TOP, CURVE = 22, 4, 60, 90  # heights
 
 
@@ -61,9 +61,9 @@ def report(files: int, rounds: int, folder: Path | None) -> Iterator[str]:
         return
     last = max(call.end for run in found.values() for call in run)
     for name, run in found.items():
-        picture = folder / f"{name.replace(' ', '-')}.svg"
-        picture.write_text(svg(name, run, 1.02 * last), encoding="utf-8")
-        yield f"  the picture: {picture}"
+        path = folder / f"{name.replace(' ', '-')}.svg"
+        path.write_text(svg(name, run, 1.02 * last), encoding="utf-8")
+        yield f"  the picture: {path}"
 
 
 def measure(files: int, rounds: int) -> dict[str, Run]:
@@ -146,17 +146,13 @@ def svg(name: str, run: Run, ms: float) -> str:
     """Draw a *run*, on a scale up to *ms*.  As in ``curve.py`` it has no background."""
     slots = sorted({call.slot for call in run}, key=lambda slot: (slot[0] != "disk", slot[1]))
     floor = TOP + len(slots) * (ROW + GAP) + CURVE
-    height = floor + 46
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}" font-family="Helvetica, Arial, sans-serif" font-size="14" fill="{GREY}">',
+    return picture(
+        floor + 46,
         *legend(name),
         *axis(ms, floor),
         *(line for row, slot in enumerate(slots) for line in drawn(slot, row, run, ms)),
         *curve(results(run), ms, floor),
-        "</svg>",
-    ]
-    return "\n".join(lines) + "\n"
+    )
 
 
 def x_of(at: float, ms: float) -> float:

@@ -6,13 +6,12 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from statistics import median
 from time import process_time
 
 from smqexec import Scheduler
 from smqexec.trace import record
 
-from .measure import check, executors_for, queues_of
+from .measure import cells, check, executors_for, queues_of
 from .workloads import SHARED, WORKLOADS, Workload
 
 AIM = 1.5  # µs an event
@@ -40,7 +39,7 @@ def report(n: int, rounds: int) -> Iterator[str]:
         columns = ""
         for way in (1, 2):
             costs = [(times[way] - times[0]) / n / EVENTS * 1e6 for times in runs]
-            columns += f"{min(costs):8.2f}{median(costs):8.2f}"
+            columns += cells(costs)
         yield f"  {workload.name:26}{columns}  <= {AIM}"
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
-from statistics import median
 from time import perf_counter
 from typing import NamedTuple
 
 from smqexec import Queue, Scheduler
 
-from .measure import WrongResult
+from .measure import WrongResult, cells
 from .workloads import LONE, SHARED, numbers
 
 AIM = 3  # µs, on CPython 3.11
@@ -35,7 +34,7 @@ def report(n: int, rounds: int) -> Iterator[str]:
     yield f"{'':28}" + f"{'min':>8}{'median':>8}" * 2 + "  aim"
     for executor in (LONE, SHARED):
         samples = [run_generator(executor, n) for _ in range(rounds)]
-        columns = "".join(f"{min(column):8.2f}{median(column):8.2f}" for column in zip(*samples, strict=True))
+        columns = "".join(map(cells, zip(*samples, strict=True)))
         yield f"  {executor:26}{columns}  <= {AIM}"
 
 
