@@ -66,7 +66,7 @@ class Ending:
             for queue in queues if wait else ():
                 warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
                 core.waiting.until(lambda q=queue: not q.pending and not q.running, queue=queue, warn=warn)
-                queue.pool.join(wait=True)
+                queue.backend.join(wait=True)
 
     def close(self, queue: QueueState, why: str = SHUT_DOWN) -> None:
         """Take no more tasks: `submit` says *why*.  The workers leave once nothing is pending."""
@@ -76,12 +76,12 @@ class Ending:
         with core.exclusive() as section:
             if queue.refusal is None:
                 queue.refuse(RuntimeError(why))
-            # Idle workers leave now; others as they find that the queue ends.  The last one ends the pool; a
-            # queue without workers has no last one.
+            # Idle workers leave now; others as they find that the queue ends.  The last one ends the backend:
+            # a queue without workers has no last one.
             if queue.ending:
                 queue.wake_idle()
             if not queue.workers and queue.ending:
-                section.then(queue.pool.join, False)
+                section.then(queue.backend.join, False)
 
     def interrupt(self, queues: Queues = None) -> None:
         """Cancel the pending tasks of *queues*, or of all, and ask the running ones to end."""

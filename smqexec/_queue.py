@@ -161,11 +161,11 @@ class Queue(Submits, ThreadPoolExecutor):
         return self._state.name
 
     # Fields of ThreadPoolExecutor that clients, and its own tests, read.
-    _broken: Any = property(lambda self: self._state.pool._broken)
+    _broken: Any = property(lambda self: self._state.backend._broken)
     _max_workers: Any = property(lambda self: self._state.width)
     _shutdown: Any = property(lambda self: self._state.refusal is not None)
     _thread_name_prefix: Any = property(lambda self: self._state.name)
-    _threads: Any = property(lambda self: self._state.pool.threads)
+    _threads: Any = property(lambda self: self._state.backend.threads)
     _work_queue: Any = property(lambda self: SimpleNamespace(qsize=lambda: self._state.pending))
 
     def options(
@@ -207,10 +207,10 @@ class Queue(Submits, ThreadPoolExecutor):
                 for, or belongs to another scheduler; or *hold* is given without *resources*, or a task in
                 *release* was submitted without *hold*.
         """
-        pool = self._state.pool
-        if context is not None and isinstance(pool, ExecutorBackend):
+        backend = self._state.backend
+        if context is not None and isinstance(backend, ExecutorBackend):
             raise TypeError("context and executor= exclude each other: an executor can't be sent a context")
-        known = pool.options if isinstance(pool, ExecutorBackend) else frozenset[str]()
+        known = backend.options if isinstance(backend, ExecutorBackend) else frozenset[str]()
         options = read(known, name, after, context, timeout, resources, hold, release, others)
         options.bind(self._state.scheduler)
         return Submitter(self, options)

@@ -110,7 +110,7 @@ def searches_in(queue: Any) -> Any:
 
 
 def pool_of(queue: Any) -> Any:
-    return queue._state.pool
+    return queue._state.backend
 
 
 # Of a task or item.

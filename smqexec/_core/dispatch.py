@@ -59,7 +59,7 @@ class Dispatcher:
                         queue.wake_idle()  # they leave too
                 elif task is not None and queue.has_rules:
                     self.started(task)
-                # A pool ends with the last worker, also if `shutdown` of its queue was never called.
+                # A backend ends with the last worker, also if `shutdown` of its queue was never called.
                 last = leaves and queue.ending and not queue.workers
                 starts = core.take_starts() if core.starts else ()
             if DEFERRED:
@@ -67,7 +67,7 @@ class Dispatcher:
             if starts:
                 core.start_workers(starts)
             if last:
-                queue.pool.join(wait=False)
+                queue.backend.join(wait=False)
             if task is not None or leaves:
                 return task
             worker.wakes.get()
@@ -81,7 +81,7 @@ class Dispatcher:
             prefetch = queue.limit - queue.width if prefetch is None else prefetch
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
-            queue.pool.resize(queue.width)
+            queue.backend.resize(queue.width)
             queue.update_rules()
             # Idle workers that are too many leave at once, others after their tasks.
             surplus = len(queue.workers) - queue.limit

@@ -144,18 +144,20 @@ class QueueState(PlannedQueue):
 
     # Slots are read faster than other fields.
     __slots__ = (
-        "_numbers", "barrier", "cancelled", "coming", "copies_context", "done", "failed", "has_rules", "idle",
-        "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner", "pending_limit", "pool",
-        "refusal", "remote_values", "scheduler", "searches", "width", "workers",
+        "_numbers", "backend", "barrier", "cancelled", "coming", "copies_context", "done", "failed",
+        "has_rules", "idle", "in_order", "inline", "keeps_idle", "limit", "lost", "name", "owner",
+        "pending_limit", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
-    def __init__(self, scheduler: Any, pool: Backend, limit: int, name: str) -> None:
+    def __init__(self, scheduler: Any, backend: Backend, limit: int, name: str) -> None:
         super().__init__()
         # The `State` of its scheduler; constant, as are the next fields up to `name`.
         self.scheduler = scheduler
         # The backend, and copies of its fields that are read at each task.
-        self.pool = pool
-        self.keeps_idle, self.inline, self.remote_values = pool.keeps_idle, pool.inline, pool.remote_values
+        self.backend = backend
+        self.keeps_idle = backend.keeps_idle
+        self.inline = backend.inline
+        self.remote_values = backend.remote_values
         self.name = name
         # How many slots it has: ``max_workers``.
         self.width = limit
@@ -213,7 +215,7 @@ class QueueState(PlannedQueue):
         self.lost = True
         for worker in list(self.idle):
             worker.wakes.put(None)
-        self.pool.lose(self)
+        self.backend.lose(self)
 
     def update_rules(self) -> None:
         """Write `has_rules`, and reset `wakes_none`.  The lock is held."""

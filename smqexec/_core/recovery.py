@@ -121,8 +121,8 @@ def break_down(
             without_workers = [queue for queue in core.queues if not queue.workers]
             core.wake_condition_waiters()
         core.termination.finish(ended, task)
-        for queue in without_workers:  # otherwise the last worker ends the pool
-            queue.pool.join(wait=False)
+        for queue in without_workers:  # otherwise the last worker ends the backend
+            queue.backend.join(wait=False)
 
 
 def _end_without_planner(

@@ -205,7 +205,7 @@ class State(Exclusive):
         with uninterrupted():
             for worker in starts:
                 try:
-                    worker.queue.pool.start(worker.queue, worker)
+                    worker.queue.backend.start(worker.queue, worker)
                 except Exception as error:
                     if submitted is None and isinstance(error, RecursionError):  # no stack is left here
                         start_new_thread(elsewhere, (self._start_failed, (worker, error)))
@@ -223,7 +223,7 @@ class State(Exclusive):
         helpless = False
         # A RecursionError of the next line goes to the submitter, and `withdraw` removes the worker.
         with self.changing():
-            # If the pool begins the worker later, in another thread, `begin` returns None.
+            # If the backend begins the worker later, in another thread, `begin` returns None.
             if worker not in queue.workers:
                 return
             if begun := worker.thread is not None:  # by the thread of another one, which may never begin now

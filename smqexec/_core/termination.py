@@ -76,7 +76,8 @@ class Termination:
                     node._get_at_end().cancel_requested = True
                     if node in core.paused:
                         core.paused.pop(node).release()
-                    section.then(node._queue.pool.cancel, node)  # at an executor that has not begun the call
+                    # An executor may not have begun the call.
+                    section.then(node._queue.backend.cancel, node)
                 elif node._stage < RUNNING:
                     if dependencies:  # before the drop releases them
                         for need in dependencies_of(node):
@@ -95,13 +96,13 @@ class Termination:
         if self._core.deferred(self.cancel_pending, queue):
             return
         self.drop_pending(queue, None)
-        queue.pool.cancel_unbegun()
+        queue.backend.cancel_unbegun()
 
     def break_off(self, queue: QueueState, error: BaseException) -> None:
         """Break *queue*: fail its pending tasks with *error*, and refuse new ones."""
         with self._core.exclusive():
             queue.refuse(error)
-            queue.leave_unbegun()  # a broken pool never begins these workers
+            queue.leave_unbegun()  # a broken backend never begins these workers
             queue.wake_idle()
         self.drop_pending(queue, Failure(error))
 

@@ -47,7 +47,7 @@ class Condition:
             counts[key] = counts.get(key, 0) + 1
         return True
 
-    def release(self) -> None:
+    def release(self, *_: object) -> None:
         """Let the calling thread see the future as it is."""
         counts = HELD.counts
         if counts and (key := ref(self._future)) in counts:
@@ -55,10 +55,7 @@ class Condition:
             if not counts[key]:
                 del counts[key]
 
-    __enter__ = acquire
-
-    def __exit__(self, *error: object) -> None:
-        self.release()
+    __enter__, __exit__ = acquire, release
 
     def append(self, waiter: Any) -> None:
         """Add *waiter*; call it at once if the future ended after this thread acquired the condition."""

@@ -40,7 +40,8 @@ def shown(key: object) -> str:
 
 def counted(number: int, one: str, many: str = "") -> str:
     """Return *number* and its noun, in the plural if there is not one: *many*, or *one* with an s."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    noun = one if number == 1 else many or f"{one}s"
+    return f"{number:,} {noun}"
 
 
 def note(error: BaseException, task: Any, queue: str) -> None:

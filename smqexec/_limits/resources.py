@@ -136,7 +136,9 @@ class Allocation(Node):
         for resource in self.amounts:
             ahead = takewhile(lambda other: other is not self, resource._waiting)
             for other in [*ahead, *resource._holders]:
-                found |= other.releasers if other.task is None else {other.task: None, **other.releasers}
+                if other.task is not None:
+                    found[other.task] = None
+                found |= other.releasers
         return list(found)
 
 

@@ -85,7 +85,9 @@ class DependencyPlanner:
     def add_relay(self, node: Node, dependencies: Any = None) -> None:
         """Add a relay, which ends after its *dependencies*; or, if `_ended_by_owner`, only by `done`."""
         missing = 0 if dependencies is None else link(node, dependencies)
-        node._missing = missing + 1 if node._ended_by_owner else missing or 1
+        if node._ended_by_owner or not missing:
+            missing += 1  # for `done`
+        node._missing = missing
         node._stage = WAITING
 
     def start(self, node: Node) -> None:

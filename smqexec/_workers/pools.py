@@ -76,12 +76,7 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         # In an empty context, which the thread inherits on free-threaded builds from CPython 3.14 on.
         Context().run(self.submit, work, queue, worker, queue.scheduler.dispatcher.begin)
 
-    def join(self, wait: bool) -> None:
-        """Start no more threads; with *wait*, return when all have ended."""
-        self.shutdown(wait)
-
     def resize(self, number: int) -> None:
-        """Allow *number* threads.  The scheduler's lock is held."""
         # Never lowered: workers leave as they ask for a task, and until then each needs a thread.
         self._max_workers = max(self._max_workers, number)
 
@@ -93,6 +88,8 @@ class ThreadPool(Backend, ThreadPoolExecutor):
         self._threads: Any = WeakSet(threads)
         for thread in threads if wait else ():
             thread.join()
+
+    join = shutdown
 
     def _adjust_thread_count(self) -> None:
         # If no thread could be started for a worker, the next free thread takes its call.  On CPython 3.11
@@ -159,9 +156,9 @@ class InlinePool(Backend):
         return queue.scheduler.dispatcher.begin(queue, worker)  # None if the initializer has failed
 
 
-def submitting(pool: type[Executor]) -> bool:
-    """Return True if the calling thread is at a ``submit`` of class *pool*, or of a pool of threads."""
-    codes = (ThreadPoolExecutor.submit.__code__, getattr(pool.submit, "__code__", None))
+def submitting(kind: type[Executor]) -> bool:
+    """Return True if the calling thread is at a ``submit`` of class *kind*, or of a pool of threads."""
+    codes = (ThreadPoolExecutor.submit.__code__, getattr(kind.submit, "__code__", None))
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code not in codes:
         frame = frame.f_back

@@ -67,11 +67,10 @@ class ConditionWait(Wait):
         with Section(self.core):
             self.core.condition_waiters.pop(self, None)
 
-    def freed(self, node: object) -> None:
+    def freed(self, node: object = None) -> None:
         self.wake()
 
-    def ready_without_worker(self) -> None:
-        self.wake()
+    ready_without_worker = freed
 
     def has_work(self) -> bool:
         return any(queue.ready for queue in self.homes) and not self.scheduler.stopped

@@ -246,7 +246,8 @@ def test_idle_thread_of_a_broken_queue_that_was_shut_down_meanwhile_leaves(
     value(first)
     until(lambda: idle_in(queue) == 1)
     monkeypatch.setattr(ThreadPoolExecutor, "_initializer_failed", fail_after_shutdown)
-    monkeypatch.setattr(pool, "shutdown", late_shutdown)
+    for name in ("join", "shutdown"):
+        monkeypatch.setattr(pool, name, late_shutdown)
     begun.open()
     gate.open()
     until(lambda: pool._broken)
