@@ -82,8 +82,7 @@ class Queue(Submits, ThreadPoolExecutor):
 
     Raises:
         TypeError: An argument is of the wrong type, or two exclude each other.
-        ValueError: *max_workers* or *max_pending* is less than 1, or *prefetch* less than 0, or more than
-            that without *executor*.
+        ValueError: *max_workers* or *max_pending* is less than 1; *prefetch* is negative or lacks *executor*.
     """
 
     # fmt: off

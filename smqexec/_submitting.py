@@ -158,7 +158,6 @@ class Submits:
         Raises:
             TypeError, ValueError: *buffersize* is not an int, or less than 1.
             TimeoutError: By the iterator, when *timeout* is over; or by `map`, if there was no room.
-            Exception: By `map`, what `submit` or an iterable raises; by the iterator, what *fn* raises.
         """
         if buffersize is not None and not isinstance(buffersize, int):
             raise TypeError("buffersize must be an integer or None")

@@ -28,8 +28,7 @@ def progress(scheduler: Shown, *, file: TextIO | None = None) -> AbstractContext
     ::
 
         with smqexec.progress(scheduler):
-            ...  # submit
-            scheduler.wait()  # the block itself waits for no task
+            scheduler.wait()  # the end of the block waits for no task
 
     For each queue: how many of the submitted tasks have ended, how many run, have failed or were cancelled,
     how many end in a second (in the last 30 seconds, or of the last five tasks), and the time left at that
