@@ -1,9 +1,9 @@
 """When tasks start: workers take tasks, end them, and become idle; a stop holds all tasks that are pending.
 
 A worker gets its first task from `Dispatcher.begin`, and the next one after it was idle.  The worker's loop
-(``_workers.loop``) ends a *plain* task, and starts the next one, in one call of the planner: the task has no
-record of waiters, callbacks and hooks (`AtEnd`), and the queue no rules.  `complete` ends all others, and all
-tasks at executors.  A task that raised ends by `Termination.fail`.
+(``_workers.loop``) ends a task, and starts the next one, in one call of the planner if that end is *plain*:
+the task has no record of waiters, callbacks and hooks (`AtEnd`), and the queue no rules.  `complete` ends all
+other tasks, and all tasks at executors.  A task that raised ends by `Termination.fail`.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Dispatcher:
         return successor
 
     def wake_others(self, successor: Task[Any] | None) -> None:
-        """Wake what waits for the end of a plain task, whose worker goes on with *successor*, if it has one.
+        """Wake what waits for the plain end of a task, whose worker goes on with *successor*, if it has one.
 
         The lock is held, and released here.
         """

@@ -83,10 +83,10 @@ def _finish(interrupted: bool) -> None:
 
 def _cancel(found: list[State]) -> None:
     """Cancel pending tasks, ask running tasks to end, and log how many were cancelled."""
-    count = -sum(scheduler.counts()["cancelled"] for scheduler in found)
+    before = sum(scheduler.counts()["cancelled"] for scheduler in found)
     for scheduler in found:
         scheduler.ending.interrupt()
-    count += sum(scheduler.counts()["cancelled"] for scheduler in found)
+    count = sum(scheduler.counts()["cancelled"] for scheduler in found) - before
     if count:
         LOGGER.warning("cancelled %s at exit, as Ctrl-C was pressed", counted(count, "task"))
 

@@ -1,8 +1,8 @@
 """A submitted call and its future, in one slotted object.
 
 The submitting thread writes the fields before the task is added.  The scheduler's lock guards them while the
-task is pending.  While it runs, its worker alone reads and releases the call (`_fn`, `_args`, `_form`).
-The thread that ends the task releases the rest of the call, but keeps its name.
+task is pending.  While it runs, its worker alone releases the call (`_fn`, `_args`, `_form`), and other
+threads read only `_fn`.  The thread that ends the task releases the rest of the call, but keeps its name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Admit calls with options, and all calls to queues that are not plain.
+"""Admit calls with options, and all calls to queues that are not plain: `Queue` decides which are.
 
 The thread that submits makes the task, as the options and the queue demand.  At a pending limit it reserves
 room for the task, and may block.  Then `Submission.add` adds the task.

@@ -1,6 +1,6 @@
 """The verbs, and the graph: which node waits for which.  The order decides which ready node starts first.
 
-A node waits while a dependency is not done.  No method checks its arguments.
+A node waits while a dependency is not done.  No method but `__init__` checks its arguments.
 """
 
 from __future__ import annotations  # noqa: I001

@@ -1,7 +1,7 @@
 """The worker's loop: take a task, call it, complete it with its result, and get the next task in return.
 
 It runs in a thread of a pool, in the thread that submits, or nested in a waiting task.  A running task
-belongs to its worker: only that reads and releases the call (`_fn`, `_args`, `_form`), without the lock.
+belongs to its worker, which alone releases the call (`_fn`, `_args`, `_form`), without the lock.
 
 Invariants: no local name keeps a task, its arguments or its result beyond the task's end, as the worker may
 be idle for hours.  An exception of the task fails the task; an exception of our own code breaks the scheduler
@@ -106,7 +106,7 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[QueueState, Work
                 if scheduler.observers and task is not None:
                     scheduler.observers.notify("start", queue, task, worker.thread)
                 continue
-            # A plain task: one call of the planner.  A long search is left to `begin`.
+            # A plain end: one call of the planner.  A long search is left to `begin`.
             successor = scheduler.take_next(queue, SEARCH_LIMIT, task)
             worker.task = successor
             queue.done += 1

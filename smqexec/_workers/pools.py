@@ -59,7 +59,7 @@ def check_width(number: int) -> None:
 class ThreadPool(Backend, ThreadPoolExecutor):
     """The `ThreadPoolExecutor` of a queue: it provides threads, their names, initializer and end."""
 
-    # The state of its queue; set once, by `in_process`.  Weak: no cycle may delay its collection.
+    # The state of its queue; set once, by `in_process`.  Weak: no cycle may keep a queue that was forgotten.
     queue: ref[QueueState]
     _idle_semaphore: Any  # of the base class, whose stubs leave it out: counts threads without a call
 
