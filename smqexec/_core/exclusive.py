@@ -122,7 +122,7 @@ class Exclusive:
         return result
 
     def exclusive(self) -> Section:
-        """Return a block that holds the lock and masks Ctrl-C; a reentrant call raises as it enters it."""
+        """Return a block that holds the lock and masks Ctrl-C; in a reentrant call its begin raises."""
         headroom()  # raises RecursionError before anything has been changed
         return Section(self)
 
@@ -130,11 +130,8 @@ class Exclusive:
     def changing(self) -> Generator[Section]:
         """Do what `exclusive` does; an error of our own in the block breaks the scheduler down."""
         section = self.exclusive()
-        try:
-            with section:
-                yield section
-        except Exception as error:
-            self.break_down(error)
+        with breakdown_on_error(self), section:
+            yield section
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False."""

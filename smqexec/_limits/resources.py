@@ -118,7 +118,7 @@ class Allocation(Node):
         self.released = False
 
     def take(self) -> bool:
-        """Take all units and return True; return False if some are missing, or others came first."""
+        """Return True if it has all units; it takes them now, if none is missing and no other came first."""
         if any(self in resource._holders for resource in self.amounts):
             return True
         for resource, number in self.amounts.items():

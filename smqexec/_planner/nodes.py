@@ -8,7 +8,7 @@ A node is in exactly one state and moves only to the right::
 One exception: a node that has just started and lacks a resource is held back, from RUNNING to WAITING.
 A *relay* is a node without a queue.  It never starts, and goes from WAITING to DONE or DROPPED.
 
-From `add` to the end the planner alone writes these fields, under its owner's lock; any thread reads `_stage`.
+From `add` to the end the planner alone writes these fields, under its owner's lock.  Others read `_stage`.
 """
 
 from __future__ import annotations

@@ -76,9 +76,12 @@ class ConditionWait(Wait):
         return any(queue.ready for queue in self.homes) and not self.scheduler.stopped
 
     def take(self) -> Any:
-        queues = [] if self.scheduler.stopped else self.homes
-        tasks = (self.scheduler.take_next(queue, SEARCH_LIMIT) for queue in queues)
-        return next((task for task in tasks if task is not None), None)
+        if not self.scheduler.stopped:
+            for queue in self.homes:
+                task = self.scheduler.take_next(queue, SEARCH_LIMIT)
+                if task is not None:
+                    return task
+        return None
 
 
 class Waiting:
