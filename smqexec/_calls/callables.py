@@ -44,9 +44,9 @@ def number_of_results(count: Callable[..., int]) -> Callable[[Fn], Fn]:
             task calls it once, when the call has returned its iterator.
 
     Raises:
-        TypeError: *count* is not callable.
+        TypeError: *count* is not callable, or is a generator function.
     """
-    if not callable(count):
+    if not callable(count) or generates(count):
         raise TypeError(f"number_of_results takes a callable that returns an int, not {count!r}")
 
     def announce(fn: Fn) -> Fn:

@@ -287,8 +287,9 @@ def test_outermost_number_counts() -> None:
     assert tens.number_of_results(3) == 30  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("count", [3, None, "len"])
-def test_decorator_without_a_callable(count: Any) -> None:
+@pytest.mark.parametrize("count", [3, None, "len", values])
+def test_decorator_without_a_count(count: Any) -> None:
+    """Above a generator function it may have lost its parentheses: then it gets that function."""
     with pytest.raises(TypeError, match="takes a callable that returns an int, not"):
         number_of_results(count)
 
