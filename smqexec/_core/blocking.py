@@ -21,4 +21,4 @@ def block(wait: Callable[[float], bool], timeout: float | None, warn: Callable[[
             return True
         seconds = left(end)
         warned = warned or warn()
-    return wait(max(seconds, 0))
+    return wait(max(0, seconds))

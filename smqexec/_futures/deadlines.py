@@ -1,4 +1,7 @@
-"""Deadlines: times of the monotonic clock at which waits give up.  None stands for no limit."""
+"""Deadlines: times of the monotonic clock at which waits give up.  None stands for no limit.
+
+NaN counts as 0, as in the waits of the standard library: ``max`` returns its first argument then.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from time import monotonic
 
 def deadline(timeout: float | None) -> float | None:
     """Return the time in *timeout* seconds."""
-    return None if timeout is None else timeout + monotonic()
+    return None if timeout is None else max(0, timeout) + monotonic()
 
 
 def left(end: float | None) -> float | None:
@@ -18,4 +21,4 @@ def left(end: float | None) -> float | None:
 
 def bounded(timeout: float | None) -> float | None:
     """Return *timeout* within the bounds of what the standard library's locks and queues take."""
-    return None if timeout is None else min(max(timeout, 0), TIMEOUT_MAX)
+    return None if timeout is None else min(max(0, timeout), TIMEOUT_MAX)

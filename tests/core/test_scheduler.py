@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from math import nan
 from types import SimpleNamespace
 from typing import Any
 
@@ -242,7 +243,7 @@ def test_wait() -> None:
         assert scheduler.wait(0)
         gate = Gate()
         other.submit(add, queue.submit(gate.enter, 1))
-        for timeout in (0, -1, 0.001):
+        for timeout in (0, -1, nan, 0.001):
             assert not scheduler.wait(timeout)
         assert not watchers_of(scheduler)
         waiting = [beside(scheduler.wait), beside(scheduler.wait, 1e300)]

@@ -14,6 +14,7 @@ from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecu
 from contextlib import suppress
 from functools import partial
 from itertools import pairwise
+from math import nan
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_failure_that_was_asked_for_is_freed_at_once(ask: Callable[..., object])
         until_gone(gone)
 
 
-@pytest.mark.parametrize("timeout", [0, -1, -0.5, 0.001])
+@pytest.mark.parametrize("timeout", [0, -1, -0.5, 0.001, nan])
 @pytest.mark.parametrize("ask", [Task.result, Task.exception])
 def test_timeout(ask: Callable[..., object], timeout: float) -> None:
     with planned(1, stopped=True) as (_, queue):

@@ -21,6 +21,7 @@ from concurrent.futures import (
 )
 from contextlib import suppress
 from functools import partial
+from math import nan
 from types import SimpleNamespace
 from typing import Any
 
@@ -288,7 +289,7 @@ def test_wait_for_tasks_items_and_futures_of_others() -> None:
         assert sorted(map(id, completing.result(DEADLINE))) == sorted(map(id, tasks))
 
 
-@pytest.mark.parametrize("timeout", [-1, 0, 1e300])
+@pytest.mark.parametrize("timeout", [-1, 0, nan, 1e300])
 def test_time_limits(timeout: float) -> None:
     with planned(1) as (_, queue):
         gate, task = occupy(queue)

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError, Future
 from functools import partial
+from math import nan
 from typing import Any
 
 import pytest
@@ -200,7 +201,7 @@ def test_timeout_is_kept() -> None:
         never: Future[int] = Future()
 
         def program() -> Any:
-            for timeout in (0, 0.01):
+            for timeout in (0, nan, 0.01):
                 with pytest.raises(TimeoutError):
                     held.result(timeout)
             assert not scheduler.wait(0.01) and not watchers_of(scheduler)
