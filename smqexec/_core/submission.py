@@ -25,7 +25,6 @@ from .exclusive import REENTRANT
 from .queue_state import Barrier, QueueState, Worker
 from .recovery import OVER, UNDONE, withdraw
 from .state import Ended, State
-from .termination import failure_from
 
 # What `_plain` returns for a task that is not plain.
 _NOT_PLAIN: Any = object()
@@ -36,7 +35,7 @@ class Special(NamedTuple):
 
     starts: list[Worker]
     ended: list[Ended]
-    foreign: list[tuple[Foreign, Any]]  # futures of other executors and schedulers, each after its relay
+    foreign: list[tuple[Foreign, Any]]  # futures of others, or that have failed, each after its relay
     refusal: BaseException | None = None  # why the queue takes no task
 
 
@@ -135,7 +134,8 @@ class Submission:
                 self._core.termination.finish(special.ended, None if task._serial else task)
                 special.ended.clear()  # `withdraw` does not finish it once more
         self._core.start_workers(special.starts, task)
-        # Last: a foreign future that is done calls back at once, here, and takes the lock for that.
+        # Last: a foreign future that is done calls back at once, here, and takes the lock for that.  Thus a
+        # task that can't run ends by the normal path, with its hooks and its barrier.
         for relay, future in special.foreign:
             if not isinstance(future, PlannedFuture):
                 future.add_done_callback(relay.future_done)
@@ -180,8 +180,7 @@ class Submission:
             task._home = None
             task._end(None)
             return Special([], [(task, None, queue)], [], queue.refusal)
-        ended: list[Ended] = []
-        nodes, foreign, failed = self._needed(dependencies(task._args, task._form))
+        nodes, foreign = self._needed(dependencies(task._args, task._form))
         # The barrier is the first dependency: so the search visits earlier tasks before other dependencies.
         barrier = queue.barrier
         before = [] if barrier is None or barrier._stage >= DONE else [barrier]
@@ -195,25 +194,21 @@ class Submission:
             queue.barrier = task._barrier  # last: a barrier that was not added would never be done
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
-        if failed is None:
-            core.wake(queue)
-        else:
-            # The task was added first: so it counts, and ends by the normal path with its hooks and barrier.
-            with uninterrupted():
-                core.termination.drop(task, failure_from(failed), ended)
-        return Special(core.take_starts(), ended, foreign)
+        core.wake(queue)
+        return Special(core.take_starts(), [], foreign)
 
-    def _needed(self, found: Sequence[tuple[Any, bool]]) -> tuple[list[Any], list[tuple[Foreign, Any]], Any]:
-        """Return the nodes for the dependencies *found*, `Special.foreign`, and the first that has failed."""
+    def _needed(self, found: Sequence[tuple[Any, bool]]) -> tuple[list[Any], list[tuple[Foreign, Any]]]:
+        """Return the nodes for the dependencies *found*, and `Special.foreign`."""
         core: Any = self._core  # the front door makes it an `Owner`, by the parts that it adds
         nodes: list[Any] = []
         foreign: list[tuple[Foreign, Any]] = []
-        failed: PlannedFuture[Any] | None = None
         for future, settled in found:
             # Read once: the lock of another scheduler's task is not held.  A task without a home has ended.
             planned = issubclass(type(future), PlannedFuture)  # not isinstance, which reads ``__class__``
             owner = future._home if planned else None
-            if not planned or (owner is not None and owner.scheduler is not core):
+            foreigner = not planned or (owner is not None and owner.scheduler is not core)
+            # One that has failed, too: of all that are done the first in argument order then ends the task.
+            if foreigner or (future._stage > DONE and not settled):
                 relay = Foreign(core, future if planned else None, settled)
                 foreign.append((relay, future))
                 core.planner.add_relay(relay)
@@ -224,9 +219,7 @@ class Submission:
                 if settled:
                     core.planner.add_relay(node, future)
                 nodes.append(node)
-            elif future._stage != DONE and not settled and failed is None:
-                failed = future
-        return nodes, foreign, failed
+        return nodes, foreign
 
 
 def _anew(error: BaseException) -> BaseException:

@@ -34,7 +34,8 @@ class Task(PlannedFuture[R]):
     scheduler ends the task.  In asyncio a task can be awaited on any running loop.
 
     A task whose dependency failed never runs: its exception is the dependency's own, and `origin` is the task
-    that raised it, which a note in the exception names.  A cancelled dependency cancels its dependents.
+    that raised it, which a note in the exception names.  A cancelled dependency cancels its dependents.  Of
+    several such ends the first one counts; of those that came before the submit, that of the first argument.
 
     When a task is done it releases its function, arguments and dependencies, and the scheduler releases the
     task: a result lives only as long as a reference to its future, or a task that needs it.

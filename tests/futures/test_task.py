@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from math import nan
 from typing import Any
 
@@ -372,6 +372,31 @@ def test_cancelled_dependency_cancels_its_dependents() -> None:
         scheduler.resume()
         assert scheduler.wait(DEADLINE)
         assert scheduler.counts() == dict(waiting=0, ready=0, running=0, done=2, failed=0, cancelled=4)
+
+
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("places", [*product(["here", "other scheduler", "foreign"], repeat=2)])
+def test_first_end_of_two_failed_dependencies_counts(places: tuple[str, str], before: int) -> None:
+    """If both ended *before* the submit, the first argument; if one or none, the one that ended first."""
+    with planned(1) as (_, queue), planned(1) as (_, other):
+        for first, failing in product((0, 1), repeat=2):
+            sources: list[Future[int]] = [Future(), Future()]
+            arguments: list[Any] = sources.copy()
+            for i, place in enumerate(places):
+                if place != "foreign":
+                    arguments[i] = (queue if place == "here" else other).submit(abs, sources[i])
+
+            def end(i: int) -> None:
+                sources[i].set_exception(Broken()) if i == failing else sources[i].cancel()  # noqa: B023
+
+            ends = [first, 1 - first]
+            for i in ends[:before]:
+                end(i)
+            task = queue.submit(add, *arguments)
+            for i in ends[before:]:
+                end(i)
+            decides = 0 if before == 2 else first
+            assert outcome(task) is (sources[failing].exception() if decides == failing else "cancelled")
 
 
 @pytest.mark.parametrize("work", [partial(add, 1), fail, None], ids=["returned", "failed", "cancelled"])
