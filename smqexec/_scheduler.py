@@ -129,7 +129,9 @@ class Scheduler:
         KeyboardInterrupt in the main thread outside of tasks, are raised to the caller.
 
         Of each task the submit comes first, then the start, the items and the end; or at once the end,
-        if the task never runs.  The end of a task that ran comes before any thread can see the task
+        if the task never runs.  Of a task submitted before `observe` only the later events come.  A
+        task is added after its submit: until then its methods, but for those that ask for its state,
+        raise a RuntimeError.  The end of a task that ran comes before any thread can see the task
         done.  Events of different tasks are ordered by their times: see `Event`.
 
         Returns:

@@ -133,8 +133,8 @@ def _end_without_planner(
     # Not by `_stage`: the task of `break_down` may be RUNNING, and no worker runs it any more.
     running = set(core.running_tasks())
     for future in found:
-        home: QueueState | None = getattr(future, "_home", None)  # none if it is being made
-        if home is None or home.scheduler is not core or future in running:
+        home: Any = getattr(future, "_home", None)  # none if it is being made
+        if home not in core.queues or future in running:
             continue
         if future._stage <= RUNNING:  # otherwise it has ended, and its waiters were not woken
             future._end(failure)

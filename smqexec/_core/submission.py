@@ -19,6 +19,7 @@ from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, uninterrupte
 from .._futures.at_end import Foreign, Settled
 from .._futures.future import PlannedFuture, new
 from .._futures.items import Item
+from .._futures.owner import UNADDED
 from .._futures.task import Task
 from .._planner.nodes import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
@@ -122,7 +123,7 @@ class Submission:
 
     def _tell_observers(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> None:
         """Tell observers of the submit, before any other thread can know the task."""
-        task._home, task._stage = None, NEW
+        task._home, task._stage = UNADDED, NEW
         with uninterrupted():
             self._core.observers.submitted(queue, task, args, form)
 

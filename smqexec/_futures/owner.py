@@ -6,7 +6,7 @@ Each method takes the lock by itself.  Tasks, items and streams are `Any`, as th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Never, Protocol, TypeVar
 
 R = TypeVar("R")
 
@@ -46,3 +46,16 @@ class Home(Protocol):
     name: str
     remote_values: bool
     scheduler: Owner
+
+
+class Unadded:
+    """The home of a task while observers are told of its submit: no scheduler has it yet."""
+
+    name = "none yet"
+
+    @property
+    def scheduler(self) -> Never:
+        raise RuntimeError("the task can't be used yet: observers get its submit before it is added")
+
+
+UNADDED: Any = Unadded()

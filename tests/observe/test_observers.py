@@ -7,8 +7,8 @@ import logging
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager
 from operator import add
 from typing import Any
@@ -21,7 +21,7 @@ from outcomes import fail
 from programs import forks, run
 from threads import beside, planned, until, until_gone
 
-from smqexec import Event, Queue, Scheduler, settled
+from smqexec import Event, Queue, Scheduler, Task, settled
 from smqexec._observe.events import number_of
 
 
@@ -448,6 +448,38 @@ def test_observer_may_submit_and_cancel() -> None:
         queue.submit(add, 1, 2)
         assert scheduler.wait(DEADLINE)
     assert more[0].result() == 7 and more[1].cancelled()
+
+
+@pytest.mark.parametrize("fn", [abs, count])
+def test_task_of_a_submit_can_only_be_asked_for_its_state(fn: Any) -> None:
+    """Before it is added, no scheduler could end what is made of it."""
+    uses: list[Callable[[Any], object]] = [
+        *(Task.why, Task.cancel, Task.promote),
+        *(lambda task: task.result(0), lambda task: task.exception(0), lambda task: task[0]),
+        *(lambda task: task.add_done_callback(repr), lambda task: wait([task], 0)),
+        *(lambda task: queue.submit(abs, task), lambda task: Queue(1).submit(abs, [task])),
+    ]
+    errors: list[Any] = []
+
+    def use(event: Event) -> None:
+        if event.kind == "submit" and event.task is not None and not errors:
+            task = event.task
+            assert (task.done(), task.running(), task.cancelled(), task.origin) == (False, False, False, None)
+            assert f"{fn.__name__}#" in repr(task) and "state=new" in repr(task)
+            for use in uses:
+                try:
+                    errors.append(use(task))
+                except Exception as error:
+                    errors.append(error)
+
+    with planned(1) as (scheduler, queue), scheduler.observe(use):
+        task = queue.submit(fn, 2)
+        assert task.result(DEADLINE) == (2 if fn is abs else [0, 1])
+        assert len(errors) == len(uses)
+        for error in errors:
+            assert isinstance(error, RuntimeError) and str(error).startswith("the task can't be used yet")
+        assert task.why() == f"done: returned {type(task.result()).__name__}"
+        assert scheduler.counts()["done"] == 1 and scheduler.wait(DEADLINE)
 
 
 def test_observation_keeps_no_scheduler_and_no_task() -> None:
