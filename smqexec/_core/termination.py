@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from .._calls.interrupts import elsewhere, uninterrupted
 from .._futures.at_end import Foreign
-from .._futures.future import Failure, PlannedFuture
+from .._futures.future import Failure, PlannedFuture, fate_of
 from .._futures.items import Item
 from .._futures.task import Task
 from .._planner.nodes import DONE, RUNNING, WAITING, Node, dependencies_of, dependents_of, linked
@@ -142,11 +142,7 @@ class Termination:
             failed = future._stage != DONE
             failure = failure_from(future) if failed else None
         elif not relay.settled:
-            try:
-                failed = future.cancelled()
-                exception = None if failed else future.exception()
-            except BaseException as error:  # of a future whose methods raise
-                exception = error
+            failed, exception = fate_of(future)
             if exception is not None:
                 failed, failure = True, Failure(exception, future)
         with core.changing() as section:

@@ -27,6 +27,7 @@ from .._calls.interrupts import elsewhere, keep, uninterrupted, unmasked
 from .._core.exclusive import breakdown_on_error
 from .._core.process import come_before
 from .._core.queue_state import Backend, QueueState, Worker
+from .._futures.future import fate_of
 from .._futures.names import label_of, note
 from .._futures.remote_value import Kept, stand_in
 from .._futures.task import Task
@@ -110,8 +111,9 @@ class ExecutorBackend(Backend):
 
     def cancel_unbegun(self) -> None:
         for task, future in list(self._futures.items()):
-            if not future.running():
-                self.cancel(task)
+            with suppress(Exception):  # of the executor's own class
+                if not future.running():
+                    self.cancel(task)
 
     # Steps, and how they begin.
 
@@ -159,7 +161,7 @@ class ExecutorBackend(Backend):
         if queue.scheduler.observers:
             queue.scheduler.observers.notify("start", queue, worker.task, worker.thread)
         receiver = Receiver(worker) if generates(worker.task._fn) else None  # type: ignore[union-attr]
-        end = partial(self._end, worker, receiver)
+        end = partial(self._end, worker, threading.Lock(), receiver)
         try:
             # The executor may make the call now, and the call may wait for a task that this thread starts.
             later, _steps.later = _steps.later, None
@@ -208,22 +210,22 @@ class ExecutorBackend(Backend):
                 self.cancel(task)
 
     def _end(
-        self, worker: Worker, receiver: Receiver | None, future: Any, refusal: BaseException | None = None
+        self, worker: Worker, once: Any, receiver: Receiver | None, future: Any, refusal: Any = None
     ) -> None:
         """End the task of *worker* as *future*, or with the *refusal* of its call, and advance."""
+        if not once.acquire(False):  # *future* calls back again, perhaps of another task by now
+            return
         with breakdown_on_error(worker.queue.scheduler, worker, worker.task):
             value: Any = None
-            error, cancelled = refusal, False
+            cancelled, error = fate_of(future) if refusal is None else (False, refusal)
             try:
-                if refusal is None:
-                    # To raise the exception of *future* here would keep frames of ours.
-                    cancelled = future.cancelled()
-                    error = CancelledError() if cancelled else future.exception()
-                if error is None and receiver is not None:
+                if cancelled:
+                    error = CancelledError()
+                elif error is None and receiver is not None:
                     value = receiver.result(*future.result())
                 elif error is None:
                     value = Kept(future) if self.remote_values else future.result()
-            except BaseException as raised:  # by *receiver*, or by a future of the executor's own class
+            except BaseException as raised:  # by *receiver*, or by `result` of the executor's own class
                 strip_ours(raised)
                 error = raised
             if receiver is not None:

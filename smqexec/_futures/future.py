@@ -23,7 +23,7 @@ from weakref import ref
 
 from typing_extensions import override
 
-from .._calls.frames import traceback_of
+from .._calls.frames import strip_ours, traceback_of
 from .._calls.interrupts import keep, unmasked
 from .._planner.nodes import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
@@ -62,6 +62,20 @@ class Failure:
         other = Failure(self.exception, self.origin or origin)
         other.traceback, other.seen = self.traceback, self.seen
         return other
+
+
+def fate_of(future: Any) -> tuple[bool, BaseException | None]:
+    """Return whether *future* of an executor, which is done, was cancelled, and its exception or None."""
+    try:
+        # To raise the exception of *future* here would keep frames of ours.
+        cancelled = future.cancelled()
+        error = None if cancelled else future.exception()
+        if error is None or isinstance(error, BaseException):
+            return cancelled, error
+        raise error  # as its `result` does: a class, which `set_exception` accepts
+    except BaseException as raised:  # by a method of the future's own class
+        strip_ours(raised)
+        return False, raised
 
 
 #: Makes a task or item without `__init__`, which would take 0.1 µs.  The caller sets all fields.

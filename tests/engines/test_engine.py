@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from engines import Inline, Manual, manual
 from gate import DEADLINE, Gate
+from outcomes import outcome
 from threads import beside, until
 
 from smqexec import Queue, Raw, Scheduler, number_of_results, settled
@@ -341,3 +342,68 @@ def test_future_of_the_executor_that_does_not_work_fails_its_task(method: str, g
         error = task.exception(DEADLINE)
         assert isinstance(error, AttributeError if method == "submit" else OSError)
         assert here.submit(abs, -1).result(DEADLINE) == 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_future_that_calls_back_again_ends_its_task_alone(cancelled: bool) -> None:
+    """A second call, at once or when the worker has the next task, is none about that task."""
+
+    class Repeating(Future[Any]):
+        def call_back(self) -> None:
+            for callback in self._done_callbacks:  # type: ignore[attr-defined]
+                callback(self)
+
+    class Engine(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            super().submit(fn, *args)
+            self.calls[-1] = (Repeating(), *self.calls[-1][1:])
+            return self.calls[-1][0]
+
+    engine = Engine()
+    with manual(1, engine=engine) as (_, _, queue):
+        tasks = [queue.submit(abs, n) for n in range(2)]
+        [(future, *_)] = engine.calls
+        if cancelled:
+            assert future.cancel()
+            del engine.calls[0]
+        else:
+            engine.run()
+        future.call_back()
+        assert [task.running() for task in tasks] == [False, True]
+        engine.run_all()
+        future.call_back()
+        assert [outcome(task) for task in tasks] == ["cancelled" if cancelled else 0, 1]
+        assert queue.submit(abs, -3).running()
+        engine.run_all()
+
+
+@pytest.mark.parametrize(("error", "raised"), [(ValueError, ValueError), ("no exception", TypeError)])
+def test_exception_that_is_none_fails_the_task_as_its_raise_does(error: Any, raised: Any) -> None:
+    """`Future.set_exception` accepts a class, and anything else: as a call's outcome, and as a dependency."""
+    with manual(1) as (_, engine, queue), Queue(1) as threads:
+        foreign: Future[Any] = Future()
+        tasks = [queue.submit(abs, 1), threads.submit(abs, foreign)]
+        foreign.set_exception(error)
+        engine.calls.pop()[0].set_exception(error)
+        tasks.append(threads.submit(abs, foreign))
+        assert [type(task.exception(DEADLINE)) for task in tasks] == [raised] * 3
+        with pytest.raises(raised):
+            tasks[0].result()
+
+
+def test_shutdown_cancels_calls_whose_futures_do_not_say_whether_they_run() -> None:
+    class Silent(Future[Any]):
+        def running(self) -> bool:
+            raise OSError("no answer")
+
+    class Engine(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return silent if fn is int else super().submit(fn, *args, **kwargs)
+
+    silent = Silent()
+    with Scheduler() as scheduler:
+        queue = Queue(scheduler, 2, executor=Engine())
+        tasks = [queue.submit(int), queue.submit(abs, 1)]
+        queue.shutdown(wait=False, cancel_futures=True)
+        silent.set_result(1)
+        assert [outcome(task) for task in tasks] == [1, "cancelled"]
