@@ -1,7 +1,4 @@
-"""Deadlines: times of the monotonic clock at which waits give up.  None stands for no limit.
-
-NaN counts as 0, as in the waits of the standard library: ``max`` returns its first argument then.
-"""
+"""Deadlines: times of the monotonic clock at which waits give up.  None: no limit; NaN counts as 0."""
 
 from __future__ import annotations
 

@@ -20,13 +20,13 @@ import pytest
 from gate import DEADLINE, Gate
 from generating import count
 from internals import core_of
-from outcomes import fail
+from outcomes import fail, outcome
 from programs import forks, run
 from threads import beside, planned, until, until_gone
 from traces import check_format
 
 import smqexec
-from smqexec import Queue
+from smqexec import Event, Queue
 from smqexec._observe.events import new_scheduler_hooks
 from smqexec._observe.trace import write as _recorder
 from smqexec._observe.trace.read import read
@@ -129,6 +129,25 @@ def test_what_ends_while_the_recording_begins(path: Path, monkeypatch: pytest.Mo
             assert scheduler.wait(DEADLINE)
     [task] = read(path).tasks
     assert task.start <= task.end
+
+
+@pytest.mark.parametrize("fn", [abs, fail])
+def test_recording_that_begins_within_the_report_of_an_end(path: Path, fn: Any) -> None:
+    gate = Gate()
+
+    def hold(event: Event) -> None:
+        if event.kind == "end":
+            gate.enter()
+
+    with planned(1) as (scheduler, queue), scheduler.observe(hold) as observation:
+        ending = queue.submit(fn, 1)
+        gate.wait_entered()
+        with record(scheduler, path):
+            observation.close()
+            gate.open()
+            outcome(ending)
+            queue.submit(add, 1, 2).result(DEADLINE)
+    assert [(task.name, task.outcome) for task in read(path).tasks] == [("add", "done")]
 
 
 def test_two_recordings_at_once(tmp_path: Path) -> None:

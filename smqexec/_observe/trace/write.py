@@ -152,7 +152,9 @@ class Recording(AbstractContextManager["Recording"]):
                 tasks = scheduler.termination.pending()
                 found: list[Any] = [(task, task._queue, [*dependencies_of(task)], None) for task in tasks]
                 workers = [worker for queue in scheduler.queues for worker in queue.workers]
-                found += [(task, each.queue, [], each.thread) for each in workers for task in each.tasks()]
+                running = [(task, each.queue, [], each.thread) for each in workers for task in each.tasks()]
+                # Without a task whose call is over: its end may have been reported, to others alone.
+                found += [each for each in running if each[0]._args is not None or each[0]._stream is not None]
             for task, queue, needs, worker in found:
                 add(("submit", None, number_of(task), queue, numbers_of(needs), label_of(task)))
                 if worker is not None:
