@@ -30,12 +30,10 @@ from .state import Ended, State
 UNDONE, OVER = "undone", "over"
 
 
-def withdraw(
-    core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any], ended: Any
-) -> None:
+def withdraw(core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any]) -> None:
     """Cancel *task* of *queue*, unless a worker has started it, and repair the order and the workers.
 
-    If *locked*, the interrupted thread has the lock.  If *ended*, the task ended, but was not finished.
+    If *locked*, the interrupted thread has the lock.
     """
     claim = object()
     progress.append(claim)
@@ -47,21 +45,21 @@ def withdraw(
             if locked:
                 try:
                     # No worker has seen *task*: the lock was not released since it was added.
-                    starts, all_ended = _undo(core, queue, task, True)
+                    starts, all_ended = _undo(core, queue, task)
                 finally:
                     progress.append(UNDONE)
                     if core.lock._is_owned():  # by this thread: no other could start
                         core.lock.release()
             else:
                 with core.exclusive():
-                    starts, all_ended = _undo(core, queue, task, ended)
+                    starts, all_ended = _undo(core, queue, task)
             core.start_workers(starts)
             core.termination.finish(all_ended, None if task._serial else task)
     finally:
         progress.append(OVER)
 
 
-def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[list[Worker], list[Ended]]:
+def _undo(core: State, queue: QueueState, task: Task[Any]) -> tuple[list[Worker], list[Ended]]:
     """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
     if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
         task._home, task._stage = None, NEW
@@ -77,10 +75,8 @@ def _undo(core: State, queue: QueueState, task: Task[Any], ended: Any) -> tuple[
     if WAITING <= task._stage < RUNNING:
         core.termination.drop(task, None, all_ended)
         queue.cancelled -= 1  # *task* does not count as submitted
-    elif task._stage == NEW or ended:
-        # *task* was never added; or it ended at once, as a dependency has failed.
-        if task._stage == NEW:
-            task._end(None)
+    elif task._stage == NEW:
+        task._end(None)
         all_ended.append((task, None, queue))
     elif task._allocation is not None:
         # A worker has started *task*.  Its caller never gets it and can't `release` it: so it keeps no units.

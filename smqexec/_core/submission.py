@@ -25,7 +25,7 @@ from .._planner.nodes import DONE, NEW, NONE, Group, as_few
 from .exclusive import REENTRANT
 from .queue_state import Barrier, QueueState, Worker
 from .recovery import OVER, UNDONE, withdraw
-from .state import Ended, State
+from .state import State
 
 # What `_plain` returns for a task that is not plain.
 _NOT_PLAIN: Any = object()
@@ -35,7 +35,6 @@ class Special(NamedTuple):
     """What is to be done after the lock for a task that is not plain, was refused, or starts a worker."""
 
     starts: list[Worker]
-    ended: list[Ended]
     foreign: list[tuple[Foreign, Any]]  # futures of others, or that have failed, each after its relay
     refusal: BaseException | None = None  # why the queue takes no task
 
@@ -85,7 +84,7 @@ class Submission:
             if queue.refusal is None and nodes is not _NOT_PLAIN:
                 core.add_node(task, queue, nodes, group)
                 if not queue.wakes_none and core.wake(queue):
-                    special = Special(core.take_starts(), [], [])
+                    special = Special(core.take_starts(), [])
             else:
                 special = self._add_special(queue, task, group)
             lock.release()
@@ -93,7 +92,7 @@ class Submission:
                 call_deferred()
             if special is None:
                 return task  # type: ignore[no-any-return]
-            self._perform(special, task)
+            self._perform(special, queue, task)
         except BaseException:
             # Another thread withdraws *task*: see ``recovery``.  This one calls no Python code, as no stack
             # may be left.  The next round repeats a step that was interrupted.
@@ -102,7 +101,7 @@ class Submission:
             while not over:
                 try:
                     if not begun:
-                        call = (core, progress, lock._is_owned(), queue, task, special and special.ended)
+                        call = (core, progress, lock._is_owned(), queue, task)
                         start_new_thread(elsewhere, (withdraw, call))
                         begun = True
                     if UNDONE in progress and lock._is_owned():
@@ -113,7 +112,7 @@ class Submission:
                     pass
                 except RuntimeError:  # no thread can be started: this one withdraws, if its stack allows
                     begun = True
-                    withdraw(core, progress, lock._is_owned(), queue, task, special and special.ended)
+                    withdraw(core, progress, lock._is_owned(), queue, task)
             if DEFERRED:
                 call_deferred()
             raise
@@ -127,13 +126,12 @@ class Submission:
         with uninterrupted():
             self._core.observers.submitted(queue, task, args, form)
 
-    def _perform(self, special: Special, task: Task[Any]) -> None:
+    def _perform(self, special: Special, queue: QueueState, task: Task[Any]) -> None:
         """Do what was decided under the lock."""
-        if special.ended:
+        if special.refusal is not None:
             with uninterrupted():
                 # Observers were told of *task* if it has a serial number.
-                self._core.termination.finish(special.ended, None if task._serial else task)
-                special.ended.clear()  # `withdraw` does not finish it once more
+                self._core.termination.finish([(task, None, queue)], None if task._serial else task)
         self._core.start_workers(special.starts, task)
         # Last: a foreign future that is done calls back at once, here, and takes the lock for that.  Thus a
         # task that can't run ends by the normal path, with its hooks and its barrier.
@@ -180,7 +178,7 @@ class Submission:
             # Observers may have been told of the task: so it ends, as cancelled.
             task._home = None
             task._end(None)
-            return Special([], [(task, None, queue)], [], queue.refusal)
+            return Special([], [], queue.refusal)
         nodes, foreign = self._needed(dependencies(task._args, task._form))
         # The barrier is the first dependency: so the search visits earlier tasks before other dependencies.
         barrier = queue.barrier
@@ -196,7 +194,7 @@ class Submission:
         if task._allocation is not None or task._releases:
             core.allocating.add_allocation(task)
         core.wake(queue)
-        return Special(core.take_starts(), [], foreign)
+        return Special(core.take_starts(), foreign)
 
     def _needed(self, found: Sequence[tuple[Any, bool]]) -> tuple[list[Any], list[tuple[Foreign, Any]]]:
         """Return the nodes for the dependencies *found*, and `Special.foreign`."""

@@ -140,7 +140,7 @@ class Termination:
         failed, failure = False, None
         if isinstance(future, PlannedFuture):
             failed = future._stage != DONE
-            failure = failure_from(future) if failed else None
+            failure = future._outcome and future._outcome.of(future) if failed else None
         elif not relay.settled:
             failed, exception = fate_of(future)
             if exception is not None:
@@ -250,12 +250,6 @@ class Termination:
             task._release()
             if at_end is not None:
                 task._call_callbacks(at_end)
-
-
-def failure_from(future: PlannedFuture[Any]) -> Failure | None:
-    """Return the outcome of a task whose dependency *future* failed; None if *future* was cancelled."""
-    failure: Failure | None = future._outcome
-    return failure and failure.of(future)
 
 
 def _is_needed(node: Any) -> bool:

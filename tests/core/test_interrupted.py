@@ -235,7 +235,7 @@ def test_idle_worker_is_not_lost_where_a_submit_is_interrupted_as_it_wakes_the_w
         until(lambda: idle_in(queue) == 1)
         with lock_of(scheduler):
             state_of(queue).idle.popitem()  # as a submit does before it wakes the worker
-            recovery._undo(core_of(scheduler), state_of(queue), lost, False)
+            recovery._undo(core_of(scheduler), state_of(queue), lost)
         until(lambda: idle_in(queue) == 1)
         together = threading.Barrier(2)
         tasks = [queue.submit(together.wait, DEADLINE) for _ in range(2)]

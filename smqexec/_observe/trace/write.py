@@ -151,10 +151,11 @@ class Recording(AbstractContextManager["Recording"]):
             with scheduler.exclusive():
                 tasks = scheduler.termination.pending()
                 found: list[Any] = [(task, task._queue, [*dependencies_of(task)], None) for task in tasks]
-                workers = [worker for queue in scheduler.queues for worker in queue.workers]
-                running = [(task, each.queue, [], each.thread) for each in workers for task in each.tasks()]
-                # Without a task whose call is over: its end may have been reported, to others alone.
-                found += [each for each in running if each[0]._args is not None or each[0]._stream is not None]
+                for each in [worker for queue in scheduler.queues for worker in queue.workers]:
+                    for task in each.tasks():
+                        # Else its call is over, and its end perhaps reported already, to others alone.
+                        if task._args is not None or task._stream is not None:
+                            found.append((task, each.queue, [], each.thread))
             for task, queue, needs, worker in found:
                 add(("submit", None, number_of(task), queue, numbers_of(needs), label_of(task)))
                 if worker is not None:
