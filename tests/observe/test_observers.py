@@ -482,6 +482,22 @@ def test_task_of_a_submit_can_only_be_asked_for_its_state(fn: Any) -> None:
         assert scheduler.counts()["done"] == 1 and scheduler.wait(DEADLINE)
 
 
+def test_breakdown_of_another_scheduler_within_a_submit_event() -> None:
+    """It looks at all futures of the process, also at one that no scheduler has yet."""
+
+    def break_down(event: Event) -> None:
+        if event.kind == "submit":
+            core_of(broken).break_down(ZeroDivisionError())
+
+    broken = Scheduler(stopped=True)
+    pending, called = Queue(broken, 1).submit(abs, 1), []
+    pending.add_done_callback(called.append)
+    with planned(1) as (scheduler, queue), scheduler.observe(break_down):
+        assert queue.submit(abs, -2).result(DEADLINE) == 2
+    assert isinstance(pending.exception(0), ZeroDivisionError)
+    assert called == [pending]
+
+
 def test_observation_keeps_no_scheduler_and_no_task() -> None:
     scheduler = Scheduler()
     queue = Queue(scheduler, 1)
