@@ -96,13 +96,14 @@ class Observation(AbstractContextManager["Observation"]):
         if not callable(callback):
             raise TypeError(f"an observer must be callable with an event, not {callback!r}")
         self._scheduler = ref(scheduler)  # the scheduler keeps the observation
-        self.callback = callback
+        self.callback: Callable[..., object] | None = callback
         self.with_queue = with_queue
         with scheduler.exclusive():
             scheduler.observe(Observers((*scheduler.observers, self)))
 
     def close(self) -> None:
         """Call the observer no more.  A call that another thread has begun goes on."""
+        self.callback = None  # for an event whose observers are being called
         scheduler = self._scheduler()
         if scheduler is not None and scheduler.observers:  # none: also in a forked child
             with scheduler.exclusive():
@@ -141,11 +142,13 @@ class Observers(tuple[Observation, ...]):
         name = None if queue is None else queue.name
         fields = (kind, time, number, task, name, worker, dependencies, index, outcome, error)
         for each in self:
+            if (callback := each.callback) is None:  # closed since the event
+                continue
             try:
                 if each.with_queue:
-                    each.callback(fields, queue)
+                    callback(fields, queue)
                 else:
-                    each.callback(tuple.__new__(Event, fields))  # a third of the time of ``Event(*fields)``
+                    callback(tuple.__new__(Event, fields))  # a third of the time of ``Event(*fields)``
             except BaseException as raised:
                 # Of the caller: a submit that is too deep; or a signal's handler, between tasks.
                 too_deep = kind == "submit" and isinstance(raised, RecursionError)
@@ -155,7 +158,7 @@ class Observers(tuple[Observation, ...]):
                 with suppress(RecursionError):  # a thread that is too deep to log: the observer is closed
                     each.close()
                     message = "an observer raised, and gets no more events: %r"
-                    LOGGER.error(message, each.callback, exc_info=raised)
+                    LOGGER.error(message, callback, exc_info=raised)
 
     def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
         """Report the ends of the tasks in *ended*, but for *ran*: none of the others ran."""

@@ -417,6 +417,14 @@ def test_closed_observer_gets_no_events() -> None:
     assert (len(one.events), len(two.events)) == (3, 6)
 
 
+def test_observer_that_another_one_closes_is_not_called_with_the_same_event() -> None:
+    listener = Listener()
+    with planned(1) as (scheduler, queue), scheduler.observe(lambda _: last.close()):
+        last = scheduler.observe(listener)
+        assert queue.submit(add, 1, 2).result(DEADLINE) == 3
+    assert not listener.events
+
+
 def test_after_the_last_observer_tasks_are_plain_again() -> None:
     with planned(1) as (scheduler, queue):
         observations = [scheduler.observe(id), scheduler.observe(id)]
