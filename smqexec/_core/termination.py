@@ -142,9 +142,9 @@ class Termination:
             failed = future._stage != DONE
             failure = future._outcome and future._outcome.of(future) if failed else None
         elif not relay.settled:
-            failed, exception = fate_of(future)
-            if exception is not None:
-                failed, failure = True, Failure(exception, future)
+            cancelled, error = fate_of(future)
+            failed = error is not None
+            failure = None if error is None or cancelled else Failure(error, future)
         with core.changing() as section:
             if relay not in core.relays:  # no task depends on it any more
                 return

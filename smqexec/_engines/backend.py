@@ -14,7 +14,7 @@ import threading
 from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -219,9 +219,7 @@ class ExecutorBackend(Backend):
             value: Any = None
             cancelled, error = fate_of(future) if refusal is None else (False, refusal)
             try:
-                if cancelled:
-                    error = CancelledError()
-                elif error is None and receiver is not None:
+                if error is None and receiver is not None:
                     value = receiver.result(*future.result())
                 elif error is None:
                     value = Kept(future) if self.remote_values else future.result()

@@ -65,11 +65,11 @@ class Failure:
 
 
 def fate_of(future: Any) -> tuple[bool, BaseException | None]:
-    """Return whether *future* of an executor, which is done, was cancelled, and its exception or None."""
+    """Return whether *future* of an executor was cancelled, and its exception, or None; it is done."""
     try:
         # To raise the exception of *future* here would keep frames of ours.
         cancelled = future.cancelled()
-        error = None if cancelled else future.exception()
+        error = CancelledError() if cancelled else future.exception()
         if error is None or isinstance(error, BaseException):
             return cancelled, error
         raise error  # as its `result` does: a class, which `set_exception` accepts
