@@ -129,10 +129,10 @@ class Scheduler:
         KeyboardInterrupt in the main thread outside of tasks, are raised to the caller.
 
         Of each task the submit comes first, then the start, the items and the end; or at once the end,
-        if the task never runs.  Of a task submitted before `observe` only the later events come.  A
-        task is added after its submit: until then its methods, but for those that ask for its state,
-        raise a RuntimeError.  The end of a task that ran comes before any thread can see the task
-        done.  Events of different tasks are ordered by their times: see `Event`.
+        if the task never runs; of a task submitted before, only the events from now on.  The task is
+        added after its submit: until then all that asks for more than its state is a RuntimeError.
+        The end of a task that ran comes before any thread can see the task done.  Events of different
+        tasks are ordered by their times: see `Event`.
 
         Returns:
             The observation, which ends by its ``close()``, or at the end of its ``with`` block.

@@ -74,7 +74,9 @@ class Submission:
         task._dependencies = NONE
         try:
             if core.observers and queue.refusal is None:
-                self._tell_observers(queue, task, args, form)
+                task._home, task._stage = UNADDED, NEW
+                with uninterrupted():
+                    core.observers.submitted(queue, task, args, form)
             # Not by ``with``: an exception must not release the lock before the order is rebuilt.
             if not lock.acquire(False):
                 core.spin_and_lock()
@@ -120,12 +122,6 @@ class Submission:
             raise _anew(special.refusal)
         return task  # type: ignore[no-any-return]
 
-    def _tell_observers(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> None:
-        """Tell observers of the submit, before any other thread can know the task."""
-        task._home, task._stage = UNADDED, NEW
-        with uninterrupted():
-            self._core.observers.submitted(queue, task, args, form)
-
     def _perform(self, special: Special, queue: QueueState, task: Task[Any]) -> None:
         """Do what was decided under the lock."""
         if special.refusal is not None:
@@ -133,8 +129,7 @@ class Submission:
                 # Observers were told of *task* if it has a serial number.
                 self._core.termination.finish([(task, None, queue)], None if task._serial else task)
         self._core.start_workers(special.starts, task)
-        # Last: a foreign future that is done calls back at once, here, and takes the lock for that.  Thus a
-        # task that can't run ends by the normal path, with its hooks and its barrier.
+        # Last: a future that is done ends its relay at once, here, and the lock is taken for that.
         for relay, future in special.foreign:
             if not isinstance(future, PlannedFuture):
                 future.add_done_callback(relay.future_done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -27,8 +27,7 @@ class Allocates(Protocol):
 
 
 class EventSink(Protocol):
-    @property
-    def notify(self) -> Callable[..., None]: ...
+    def notify(self, *args: Any, **kwargs: Any) -> None: ...
     def submitted(self, queue: Any, task: Any, args: Any, form: Any) -> None: ...
     def dropped(self, ended: Sequence[Any], ran: Any) -> None: ...
 

@@ -209,9 +209,7 @@ class ExecutorBackend(Backend):
             if at_end is not None and at_end.cancel_requested:  # before `cancel` could find *future*
                 self.cancel(task)
 
-    def _end(
-        self, worker: Worker, once: Any, receiver: Receiver | None, future: Any, refusal: Any = None
-    ) -> None:
+    def _end(self, worker: Worker, once: Any, receiver: Any, future: Any, refusal: Any = None) -> None:
         """End the task of *worker* as *future*, or with the *refusal* of its call, and advance."""
         if not once.acquire(False):  # *future* calls back again, perhaps of another task by now
             return

@@ -53,8 +53,7 @@ class Unadded:
 
     name = "none yet"
 
-    @property
-    def scheduler(self) -> Never:
+    def __getattr__(self, name: str) -> Never:
         raise RuntimeError("the task can't be used yet: observers get its submit before it is added")
 
 

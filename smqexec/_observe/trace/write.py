@@ -152,10 +152,9 @@ class Recording(AbstractContextManager["Recording"]):
                 tasks = scheduler.termination.pending()
                 found: list[Any] = [(task, task._queue, [*dependencies_of(task)], None) for task in tasks]
                 for each in [worker for queue in scheduler.queues for worker in queue.workers]:
-                    for task in each.tasks():
-                        # Else its call is over, and its end perhaps reported already, to others alone.
-                        if task._args is not None or task._stream is not None:
-                            found.append((task, each.queue, [], each.thread))
+                    # Else the call of a task is over, and its end perhaps reported, to others alone.
+                    running = [task for task in each.tasks() if task._args is not None or task._stream]
+                    found += [(task, each.queue, [], each.thread) for task in running]
             for task, queue, needs, worker in found:
                 add(("submit", None, number_of(task), queue, numbers_of(needs), label_of(task)))
                 if worker is not None:
