@@ -53,7 +53,8 @@ class Unadded:
 
     name = "none yet"
 
-    def __getattr__(self, name: str) -> Never:
+    @property
+    def scheduler(self) -> Never:
         raise RuntimeError("the task can't be used yet: observers get its submit before it is added")
 
 
