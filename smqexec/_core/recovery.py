@@ -31,10 +31,7 @@ UNDONE, OVER = "undone", "over"
 
 
 def withdraw(core: State, progress: list[Any], locked: bool, queue: QueueState, task: Task[Any]) -> None:
-    """Cancel *task* of *queue*, unless a worker has started it, and repair the order and the workers.
-
-    If *locked*, the interrupted thread has the lock.
-    """
+    """Cancel *task*, if it has not started, and repair all else.  *locked*: its thread has the lock."""
     claim = object()
     progress.append(claim)
     if progress[0] is not claim:
