@@ -111,7 +111,7 @@ def _after_fork() -> None:  # pragma: no cover - in a child
 
 def come_before() -> None:
     """Register our exit hook again if another module has registered a hook since."""
-    # Those of process pools let these refuse all later calls; loky enters its hook at the first call.
+    # The hooks of process pools let these refuse all later calls; loky enters its hook at the first call.
     global _hooks
     hooks: Any = threading._threading_atexits  # type: ignore[attr-defined]
     if len(hooks) != _hooks:

@@ -149,7 +149,7 @@ class QueueState(PlannedQueue):
         "pending_limit", "refusal", "remote_values", "scheduler", "searches", "width", "workers",
     )  # fmt: skip
 
-    def __init__(self, scheduler: Any, backend: Backend, limit: int, name: str) -> None:
+    def __init__(self, scheduler: Any, backend: Backend, limit: int, name: object) -> None:
         super().__init__()
         # The `State` of its scheduler; constant, as are the next fields up to `name`.
         self.scheduler = scheduler
@@ -158,7 +158,7 @@ class QueueState(PlannedQueue):
         self.keeps_idle = backend.keeps_idle
         self.inline = backend.inline
         self.remote_values = backend.remote_values
-        self.name = name
+        self.name = str(name)  # never of a user's subclass of str: `why` formats it under the lock
         # How many slots it has: ``max_workers``.
         self.width = limit
         # How many workers it may have: `width`, and ``prefetch``.  After a `resize` it has more for a while.

@@ -45,7 +45,7 @@ def in_process(
     if inline:
         without = InlinePool(None if initializer is None else partial(initializer, *initargs))
         return QueueState(scheduler, without, pool._max_workers, prefix or f"inline-{next(_inlines)}")
-    queue = QueueState(scheduler, pool, pool._max_workers, str(pool._thread_name_prefix))
+    queue = QueueState(scheduler, pool, pool._max_workers, pool._thread_name_prefix)
     pool.queue = ref(queue)
     return queue
 

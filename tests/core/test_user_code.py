@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,6 +71,26 @@ def test_attributes_of_foreign_futures_are_not_read_under_the_lock(lab: Any) -> 
     for task in [waiting, *dependents]:
         task.result(DEADLINE)
     assert watch.calls
+    assert not watch.locked
+
+
+def test_name_of_a_queue_is_not_formatted_under_the_lock(lab: Any) -> None:
+    watch, _ = lab
+
+    class Name(str):
+        def __format__(self, spec: str) -> str:
+            watch.call()
+            return "formatted"
+
+    with ThreadPoolExecutor(1) as executor:
+        kinds: list[dict[str, Any]] = [{}, {"inline": True}, {"executor": executor}]
+        for kind in kinds:
+            queue = Queue(watch.scheduler, 1, Name("odd"), **kind)
+            # The second task is ready while the first one runs, and asks.
+            first = queue.submit(lambda queue=queue: (queue.submit(nothing), watch.scheduler.why()))
+            second, reasons = first.result(DEADLINE)
+            assert "odd: 1 ready, the slot of odd is busy" in reasons.splitlines()
+            second.result(DEADLINE)
     assert not watch.locked
 
 
