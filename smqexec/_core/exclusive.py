@@ -122,7 +122,7 @@ class Exclusive:
         return result
 
     def exclusive(self) -> Section:
-        """Return a block that holds the lock and masks Ctrl-C; in a reentrant call its begin raises."""
+        """Return a block that holds the lock and masks Ctrl-C; its begin raises in a reentrant call."""
         headroom()  # raises RecursionError before anything has been changed
         return Section(self)
 

@@ -183,8 +183,8 @@ class QueueState(PlannedQueue):
         self.copies_context = False
         # If `in_order`: the `Barrier` of the task submitted last, on which the next task depends.
         self.barrier: Node | None = None
-        # No end of a task is plain (see ``dispatch``): of the queue's rules, or observers.  One test for hot
-        # paths.  `update_rules` writes it.
+        # No end of a task is plain (see ``dispatch``), because of rules of the queue or of observers.  One
+        # test for hot paths; `update_rules` writes it.
         self.has_rules = False
         # None while the queue takes tasks; then the exception of which `submit` raises a copy.
         self.refusal: BaseException | None = None

@@ -17,7 +17,7 @@ MOVED_AT_ONCE = 128  # so many late things move to the stack in one call: some 5
 
 
 class Thing:
-    """What may be in a line besides nodes: a search, a shelf, a mark."""
+    """What may be in a line besides nodes: a search, a shelf, the bottom or a gap."""
 
     __slots__ = ("_number", "_place")
     _stage = NEW  # no node in a line has this stage

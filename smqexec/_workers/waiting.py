@@ -45,7 +45,7 @@ class ConditionWait(Wait):
     ) -> None:
         super().__init__(set(), FIRST_COMPLETED)
         # Constant: the state of the awaited scheduler, which calls the condition under its lock; the queue
-        # whose tasks have to end, None: of all; and what logs that nothing can go on.
+        # whose tasks have to end (None: all queues); and the function that logs that nothing can go on.
         self.core, self.queue, self.log = core, queue, log
         with core.exclusive():
             core.condition_waiters[self] = holds
