@@ -157,8 +157,7 @@ class Observers(tuple[Observation, ...]):
                     raise
                 with suppress(RecursionError):  # a thread that is too deep to log: the observer is closed
                     each.close()
-                    message = "an observer raised, and gets no more events: %r"
-                    LOGGER.error(message, callback, exc_info=raised)
+                    LOGGER.error("an observer raised, and gets no more events: %r", callback, exc_info=raised)
 
     def dropped(self, ended: Sequence[tuple[Any, Any, QueueState]], ran: Task[Any] | None) -> None:
         """Report the ends of the tasks in *ended*, but for *ran*: none of the others ran."""

@@ -72,9 +72,8 @@ class _Report:
         for queue in scheduler.queues:
             if queue.ready and not scheduler.stopped:
                 yield f"{queue.name}: {queue.ready} ready, {_slots(queue)}"
-        outside = [relay for relay in scheduler.relays if type(relay) is Foreign and relay._dependents]
-        if outside:
-            outside.sort(key=lambda relay: dependents_of(relay)[0]._number)
+        relays = [relay for relay in scheduler.relays if type(relay) is Foreign and relay._dependents]
+        if outside := sorted(relays, key=lambda relay: dependents_of(relay)[0]._number):
             yield f"not done: {_listed(self._name, outside)}{self._dependents(outside)}"
         waiting = [relay for relay in scheduler.relays if type(relay) is Allocation]
         lacking = {resource for allocation in waiting for resource in allocation.amounts}
