@@ -23,8 +23,7 @@ from typing import Any, cast
 from .._calls.arguments import materialise
 from .._calls.callables import Plain, announcement, generates, name_of
 from .._calls.frames import strip_ours
-from .._calls.interrupts import elsewhere, keep, uninterrupted, unmasked
-from .._core.exclusive import breakdown_on_error
+from .._calls.interrupts import elsewhere, headroom, keep, uninterrupted, unmasked
 from .._core.process import come_before
 from .._core.queue_state import Backend, QueueState, Worker
 from .._futures.future import fate_of
@@ -87,6 +86,7 @@ class ExecutorBackend(Backend):
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Let *worker* advance, in the thread that made a task ready."""
+        headroom()  # raises RecursionError before *worker* has a task
         step = partial(self._advance, worker)
         if _steps.later is None or _steps.taking:
             self._do(step)
@@ -143,11 +143,12 @@ class ExecutorBackend(Backend):
         dispatcher = queue.scheduler.dispatcher
         _steps.taking = True
         try:
-            with breakdown_on_error(queue.scheduler):
-                if self._follows and engine is not None and engine.prefetch != queue.limit - queue.width:
-                    dispatcher.resize(queue, None, engine.prefetch)
-                if worker.task is None:
-                    dispatcher.begin(queue, worker)
+            if self._follows and engine is not None and engine.prefetch != queue.limit - queue.width:
+                dispatcher.resize(queue, None, engine.prefetch)
+            if worker.task is None:
+                dispatcher.begin(queue, worker)
+        except Exception as error:
+            queue.scheduler.break_down(error)
         finally:
             _steps.taking = False
         if worker.task is not None:
@@ -213,7 +214,7 @@ class ExecutorBackend(Backend):
         """End the task of *worker* as *future*, or with the *refusal* of its call, and advance."""
         if not once.acquire(False):  # *future* calls back again, perhaps of another task by now
             return
-        with breakdown_on_error(worker.queue.scheduler, worker, worker.task):
+        try:
             value: Any = None
             cancelled, error = fate_of(future) if refusal is None else (False, refusal)
             try:
@@ -230,6 +231,8 @@ class ExecutorBackend(Backend):
                 self._complete(worker, value)
             else:
                 self._fail(worker, error, cancelled, refusal is not None)
+        except Exception as ours:
+            worker.queue.scheduler.break_down(ours, worker, worker.task)
         # The next step, not a call: nothing here keeps the result while the executor gets the next call.
         _steps.later.appendleft(partial(self._advance, worker))  # type: ignore[union-attr]
 

@@ -647,6 +647,17 @@ def test_at_the_bottom_of_a_recursion(act: str, inside: bool, caplog: pytest.Log
             assert sys.getrecursionlimit() == limit  # what was not lowered at the bottom is by now
 
 
+def test_submit_to_an_executor_at_the_bottom_of_a_recursion() -> None:
+    """No slot keeps a task that was taken and never sent."""
+    with ThreadPoolExecutor(1) as pool:
+        for frames in range(1, 60):
+            with planned() as (scheduler,):
+                queue = Queue(scheduler, executor=pool)
+                at_the_bottom(frames, lambda queue=queue: settle_down(lambda: queue.submit(int)))
+                assert queue.submit(int).result(DEADLINE) == 0, frames
+                assert scheduler.wait(DEADLINE), (frames, scheduler.why())
+
+
 def test_resume_of_an_inline_queue_at_the_bottom_of_a_recursion() -> None:
     """The task runs there, or fails; no part of its result and no dependent waits for ever."""
     for frames in range(20, 80):
