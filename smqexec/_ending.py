@@ -73,7 +73,7 @@ class Ending:
         core = self._core
         if core.deferred(self.close, queue, why):
             return
-        with core.exclusive() as section:
+        with core.changing() as section:
             if queue.refusal is None:
                 queue.refuse(RuntimeError(why))
             # Idle workers leave now; others as they find that the queue ends.  The last one ends the backend:

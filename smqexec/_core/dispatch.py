@@ -77,7 +77,7 @@ class Dispatcher:
         core = self._core
         if core.deferred(self.resize, queue, workers, prefetch):
             return
-        with core.exclusive():
+        with core.changing():
             prefetch = queue.limit - queue.width if prefetch is None else prefetch
             queue.width = queue.width if workers is None else workers
             queue.limit = queue.width + prefetch
@@ -149,7 +149,8 @@ class Dispatcher:
         if not queue.ready:
             return None
         # A callback may wait for whatever is ready now.
-        if not more or len(queue.workers) > queue.limit or (at_end is not None and at_end.calls()):
+        calls = at_end is not None and (at_end.item_callbacks or at_end.relays or at_end.callbacks)
+        if not more or len(queue.workers) > queue.limit or calls:
             core.wake(queue)
             return None
         successor = core.take(worker, brief=True)
@@ -183,7 +184,7 @@ class Dispatcher:
         stop = stop or Stop(self)
         if core.deferred(self.stop, stop):
             return stop
-        with core.exclusive() as section:
+        with core.changing() as section:
             self._stops.add(stop)
             self._update_stopped(section)
         if core.exiting:  # nothing may resume the scheduler any more
@@ -195,7 +196,7 @@ class Dispatcher:
         core = self._core
         if core.deferred(self.resume, stop):
             return
-        with core.exclusive() as section:
+        with core.changing() as section:
             if stop is None:
                 self._stops.clear()
             self._stops.discard(stop)

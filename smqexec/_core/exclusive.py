@@ -130,8 +130,11 @@ class Exclusive:
     def changing(self) -> Generator[Section]:
         """Do what `exclusive` does; an error of our own in the block breaks the scheduler down."""
         section = self.exclusive()
-        with breakdown_on_error(self), section:
-            yield section
+        try:
+            with section:
+                yield section
+        except Exception as error:
+            self.break_down(error)
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False."""
@@ -142,19 +145,10 @@ class Exclusive:
         return True
 
 
-@contextmanager
-def breakdown_on_error(core: Exclusive, worker: Any = None, task: Any = None) -> Generator[None]:
-    """A block of our own code: an `Exception` in it, not Ctrl-C, ends here, and breaks the scheduler down."""
-    try:
-        yield
-    except Exception as error:
-        core.break_down(error, worker, task)
-
-
 class Section:
     """The block of `Exclusive.exclusive`, of one thread.  Cost: 4 µs in the main thread, 2 µs elsewhere."""
 
-    __slots__ = ("_core", "_guard", "_then", "first")
+    __slots__ = ("_core", "_guard", "_starts", "_then", "first")
 
     def __init__(self, core: Exclusive) -> None:
         self._core = core
@@ -163,6 +157,7 @@ class Section:
         # Calls to make, in this order, after the lock was released; those of `first` before workers start.
         self.first: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
+        self._starts: list[Worker] = []  # the next `Exclusive.starts`: at the end there may be no memory
 
     def __enter__(self) -> Section:
         core = self._core
@@ -184,12 +179,17 @@ class Section:
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
         core = self._core
         try:
-            starts = core.take_starts()
+            starts, core.starts = core.starts, self._starts
             core.lock.release()
-            # Deferred calls, and callbacks, may wait for what is started.
-            deferred = [(call_deferred, ())] if DEFERRED else []
-            # Ctrl-C is still masked, so all calls are made.
-            _perform([*self.first, (core.start_workers, (starts,)), *deferred, *self._then])
+            try:  # Ctrl-C is still masked, so all calls are made
+                _perform(self.first)
+            finally:
+                try:
+                    core.start_workers(starts)
+                    if DEFERRED:
+                        call_deferred()  # these, and callbacks, may wait for what was started
+                finally:
+                    _perform(self._then)
         finally:
             self._guard.__exit__(None, None, None)
 

@@ -22,7 +22,7 @@ from .._futures.future import Failure, PlannedFuture
 from .._futures.task import Task
 from .._planner.nodes import NEW, RUNNING, WAITING
 from .._planner.planner import DependencyPlanner
-from .exclusive import Forked, breakdown_on_error
+from .exclusive import Forked
 from .queue_state import QueueState, Worker
 from .state import Ended, State
 
@@ -37,21 +37,21 @@ def withdraw(core: State, progress: list[Any], locked: bool, queue: QueueState, 
     if progress[0] is not claim:
         return  # Ctrl-C was pressed as this thread was started, and a second thread was started
     try:
-        # An error of our own must not leave the interrupted thread waiting.
-        with breakdown_on_error(core):
-            if locked:
-                try:
-                    # No worker has seen *task*: the lock was not released since it was added.
-                    starts, all_ended = _undo(core, queue, task)
-                finally:
-                    progress.append(UNDONE)
-                    if core.lock._is_owned():  # by this thread: no other could start
-                        core.lock.release()
-            else:
-                with core.exclusive():
-                    starts, all_ended = _undo(core, queue, task)
-            core.start_workers(starts)
-            core.termination.finish(all_ended, None if task._serial else task)
+        if locked:
+            try:
+                # No worker has seen *task*: the lock was not released since it was added.
+                starts, all_ended = _undo(core, queue, task)
+            finally:
+                progress.append(UNDONE)
+                if core.lock._is_owned():  # by this thread: no other could start
+                    core.lock.release()
+        else:
+            with core.exclusive():
+                starts, all_ended = _undo(core, queue, task)
+        core.start_workers(starts)
+        core.termination.finish(all_ended, None if task._serial else task)
+    except Exception as error:  # of our own: it must not leave the interrupted thread waiting
+        core.break_down(error)
     finally:
         progress.append(OVER)
 
@@ -147,5 +147,6 @@ def _end_without_planner(
                 queue.leave(worker)
         queue.waiting = queue.ready = 0
         queue.running = sum(len(worker.tasks()) for worker in queue.workers)
-        queue.wake_idle()
+        for worker in queue.workers:  # *error* may have struck between a worker's wake and its mark as coming
+            worker.wakes.put(None)
     return ended

@@ -132,9 +132,9 @@ class Submission:
         # Last: a future that is done ends its relay at once, here, and the lock is taken for that.
         for relay, future in special.foreign:
             if not isinstance(future, PlannedFuture):
-                future.add_done_callback(relay.future_done)
+                future.add_done_callback(relay)
             elif not future._add_at_end("relays", relay):
-                relay.future_done(future)
+                relay(future)
 
     def _plain(self, queue: QueueState, task: Task[Any], args: Any, form: Any) -> Any:
         """Return the dependencies of a plain task, as the planner's `add` takes them; or `_NOT_PLAIN`."""

@@ -9,13 +9,11 @@ still to be dropped (`State.unfinished_drops`): it waits for a node that never c
 
 from __future__ import annotations
 
-from _thread import start_new_thread
 from collections import deque
 from concurrent.futures import CancelledError
 from itertools import chain
 from typing import Any, cast
 
-from .._calls.interrupts import elsewhere, uninterrupted
 from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture, fate_of
 from .._futures.items import Item
@@ -100,7 +98,7 @@ class Termination:
 
     def break_off(self, queue: QueueState, error: BaseException) -> None:
         """Break *queue*: fail its pending tasks with *error*, and refuse new ones."""
-        with self._core.exclusive():
+        with self._core.changing():
             queue.refuse(error)
             queue.leave_unbegun()  # a broken backend never begins these workers
             queue.wake_idle()
@@ -127,15 +125,8 @@ class Termination:
 
     def foreign_done(self, relay: Foreign, future: Any) -> None:
         """Note that *future*, which *relay* stands for, is done."""
-        with uninterrupted():  # *future* calls this once
-            try:
-                self._foreign_done(relay, future)
-            except RecursionError:  # no stack is left here, and nothing has been changed
-                start_new_thread(elsewhere, (self._foreign_done, (relay, future)))
-
-    def _foreign_done(self, relay: Foreign, future: Any) -> None:
         core = self._core
-        if core.deferred(self._foreign_done, relay, future):
+        if core.deferred(self.foreign_done, relay, future):
             return
         failed, failure = False, None
         if isinstance(future, PlannedFuture):
@@ -215,10 +206,10 @@ class Termination:
                 queue.wake_idle()
         core.wake_condition_waiters()
         core.wake_for(freed)
+        ended += slice_ended
         # Last: if something above raises, `break_down` finds the tasks, and wakes their waiters.
         for task, _, _ in slice_ended:
             task._leave()
-        ended += slice_ended
 
     def ended_in(self, section: Section, ran: Task[Any] | None = None) -> list[Ended]:
         """Return a list for what ends in *section*, which then does as `finish`; workers start in between."""

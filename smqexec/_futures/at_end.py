@@ -11,10 +11,12 @@ scheduler of the task guards it.
 
 from __future__ import annotations
 
+from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from .._calls.interrupts import elsewhere, uninterrupted
 from .._planner.nodes import Node
 from .owner import Owner
 
@@ -38,12 +40,16 @@ class Foreign(Node):
         self.future = future
         self.settled = settled  # the argument was ``settled(future)``: a failure does not drop the relay
 
-    def future_done(self, future: Future[Any]) -> None:
-        """End this relay: the callback of *future*, which has ended."""
-        # Read once: the relay may end meanwhile, with its dependents.
-        scheduler = self.scheduler
+    def __call__(self, future: Future[Any]) -> None:
+        """End this relay: the callback of *future*, which has ended and calls this once."""
+        scheduler = self.scheduler  # read once: the relay may end meanwhile, with its dependents
         if scheduler is not None:
-            scheduler.termination.foreign_done(self, future)
+            end = scheduler.termination.foreign_done
+            try:
+                with uninterrupted():
+                    end(self, future)
+            except (MemoryError, RecursionError):  # none is left here, and nothing has been changed
+                start_new_thread(elsewhere, (end, (self, future)))
 
 
 class AtEnd:
@@ -63,14 +69,9 @@ class AtEnd:
         # After the lock these are called with the task, in this order: callbacks that end its items; relays
         # of other schedulers; the user's callbacks.
         self.item_callbacks: tuple[Callable[[Any], object], ...] = ()
-        self.relays: list[Foreign] = []
+        self.relays: list[Any] = []
         self.callbacks: list[Callable[[Any], object]] = []
 
     def run_hooks(self, task: Any) -> list[Any]:
         """Call the hooks of *task*, which has just ended; return the nodes that became ready.  Locked."""
         return [node for hook in self.hooks for node in hook(task)]
-
-    def calls(self) -> list[Callable[[Any], object]]:
-        """Return all callbacks in the order of their calls."""
-        relays = [relay.future_done for relay in self.relays]
-        return [*self.item_callbacks, *relays, *self.callbacks]

@@ -80,16 +80,18 @@ class Condition:
 class Waiter:
     """What one thread sleeps in: an event that Ctrl-C can't leave locked; also a waiter of a future."""
 
+    # The thread may be awake.  (A RecursionError is a RuntimeError too, but `suppress` would have raised it.)
+    _awake = suppress(RuntimeError)  # made once: there may be no memory for another one
+
     def __init__(self) -> None:
         # Free from `wake` on until `sleep` has it.  Not a `SimpleQueue`: up to CPython 3.12 its `get` never
         # ends if a signal handler returns after the time is over.
         self.unset = Lock()
         self.unset.acquire()
 
-    def wake(self) -> None:
+    def wake(self, _: object = None) -> None:
         """End one `sleep`, the present or the next one.  Any thread may call it."""
-        # It may be awake.  A RecursionError is a RuntimeError too, but `suppress` would have raised it first.
-        with suppress(RuntimeError):
+        with self._awake:
             self.unset.release()
 
     def sleep(self, timeout: float | None = None) -> bool:
@@ -97,13 +99,9 @@ class Waiter:
         seconds = bounded(timeout)
         return self.unset.acquire(True, -1 if seconds is None else seconds)
 
-    def add_result(self, future: Any) -> None:
-        """Note that *future* has ended: the thread that ends it calls this, or one of the next two."""
-        self.wake()
-
+    # As a waiter of a future, and as an event.
+    add_result: Any = wake
     add_cancelled = add_exception = add_result
-
-    # As an event.
     set, wait = wake, sleep
 
     def clear(self) -> None:

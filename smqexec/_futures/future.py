@@ -303,8 +303,11 @@ class PlannedFuture(Node, Future[R]):
 
     def _wake_waiters(self, at_end: AtEnd) -> None:
         """Wake all threads that wait for the future, which has ended.  The lock is not held."""
-        for waiter in at_end.waiters.copy():  # its thread may remove it
-            self._notify(waiter)
+        try:
+            for waiter in at_end.waiters.copy():  # its thread may remove it
+                self._notify(waiter)
+        except MemoryError:  # nothing else wakes them
+            self._wake_waiters(at_end)
 
     def _notify(self, waiter: Any) -> None:
         """Call the method of *waiter*, a waiter of the standard library, for this outcome."""
@@ -317,7 +320,9 @@ class PlannedFuture(Node, Future[R]):
 
     def _call_callbacks(self, at_end: AtEnd) -> None:
         """Call all callbacks in *at_end*.  The lock is not held; Ctrl-C is masked."""
-        for fn in at_end.calls():
+        for call in (*at_end.item_callbacks, *at_end.relays):
+            call(self)
+        for fn in at_end.callbacks:
             self._call(fn)
 
     # Attributes that concurrent.futures reads.

@@ -20,7 +20,7 @@ from typing import Any
 
 from .._calls.callables import announcement, length, name_of
 from .._calls.frames import strip_ours
-from .._calls.interrupts import DEFERRED, call_deferred, elsewhere
+from .._calls.interrupts import DEFERRED, call_deferred, elsewhere, unmasked
 from .._core.queue_state import QueueState, Worker
 from .._core.state import State
 from .._futures.future import FAILED, Failure
@@ -83,12 +83,12 @@ class Streams:
         try:
             if count is not None:
                 number = length(count, name_of(fn), args, kwargs)
-                with self._core.exclusive() as section:
+                with self._core.changing() as section:
                     # `length` looks at this under the same lock before it makes an item: none is left behind.
                     stream.length = number
-                    item = stream.items.pop(LENGTH, None)
-                    if item is not None:
-                        section.then(self._complete, item, number)
+                    if LENGTH in stream.items:
+                        section.then(self._complete, stream.items[LENGTH], number)
+                        del stream.items[LENGTH]
         finally:
             del task, fn, args, kwargs, count  # the traceback of a failure keeps this frame
 
@@ -169,7 +169,7 @@ class Streams:
         if item.done():  # cancelled: nobody wants a call of the user's method
             return
         try:
-            known = task._known(None, key)
+            known = unmasked(task._known, None, key)
         except BaseException as error:  # such as SystemExit: by a method of the user's result
             strip_ours(error)
             known = Item._ended(FAILED, Failure(error))
@@ -208,18 +208,16 @@ class Streams:
                 core.lock.release()
                 if DEFERRED:
                     call_deferred()
+            # In the order of a task's end; callbacks last: they may wait for a worker started here.
+            item._source = item._key = None  # as `_release`; the planner has released the dependencies
+            if at_end is not None:
+                item._wake_waiters(at_end)
+            if starts:
+                core.start_workers(starts)
+            if at_end is not None:
+                item._call_callbacks(at_end)
         except Exception as error:
             core.break_down(error, None, item)
-            return
-        # In the order of a task's end: references, waiters, workers, callbacks.  Callbacks are last, as a
-        # callback may wait for a task of a worker that is started here.
-        item._source = item._key = None  # as `_release`; the planner has released the dependencies
-        if at_end is not None:
-            item._wake_waiters(at_end)
-        if starts:
-            core.start_workers(starts)
-        if at_end is not None:
-            item._call_callbacks(at_end)
 
     def _fail(self, item: Item[Any], fate: Failure | None) -> None:
         """End *item* with the failure *fate*, or cancelled if that is None; do nothing if it has ended."""

@@ -15,9 +15,9 @@ from functools import partial
 from time import sleep
 from typing import Any
 
-from .._calls.interrupts import headroom, interruptible, make_room, uninterrupted
+from .._calls.interrupts import DEFERRED, call_deferred, headroom, interruptible, make_room, uninterrupted
 from .._core.blocking import block
-from .._core.exclusive import Section, breakdown_on_error
+from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker
 from .._core.state import State
 from .._futures.conditions import Waiter
@@ -195,25 +195,28 @@ def _warn(wait: Wait) -> bool:
 
 def _run_next(wait: Wait) -> bool:
     """Run the next task that the search of *wait* finds; return False if there is none."""
-    core = wait.scheduler
+    core, outer = wait.scheduler, CURRENT.worker
     task = None
     has_work = False
-    with breakdown_on_error(core), Section(core):
-        task = wait.take()
-        has_work = task is None and wait.has_work()
-        if task is not None:
-            # The task runs in the slot of the waiting task: the queue's counts of workers stay.
-            worker = wait.homes[task._queue]
-            worker.suspended.append(worker.task)
-            worker.task = task
-            task._get_at_end()  # so it ends by `complete`, which gives *worker* no other task
-            if worker.queue.has_rules:
-                core.dispatcher.started(task)
-        elif not has_work:
-            # The thread blocks again, as after the end of one of several futures: `at_rest` may hold now.
-            core.wake_condition_waiters()
+    try:
+        with Section(core):
+            found = wait.take()
+            has_work = found is None and wait.has_work()
+            if found is not None:
+                found._get_at_end()  # so it ends by `complete`, which gives *worker* no other task
+                # The task runs in the slot of the waiting task: the queue's counts of workers stay.
+                worker = wait.homes[found._queue]
+                worker.suspended.append(worker.task)
+                worker.task = task = found  # it runs now, whatever is raised; before, `break_down` failed it
+                if worker.queue.has_rules:
+                    core.dispatcher.started(task)
+            elif not has_work:
+                # The thread blocks again, as after the end of one of several futures: `at_rest` may hold now.
+                core.wake_condition_waiters()
+    except Exception as error:  # not by `changing`, whose end takes memory, and would lose *task*
+        core.break_down(error)
     if task is not None:
-        _nest(wait.homes[task._queue], task)
+        _nest(outer, wait.homes[task._queue], task)
     elif has_work:
         sleep(0)  # other threads may take the lock between two slices of the search
     elif CURRENT.due:  # a worker for which no other thread is there: see ``pools``
@@ -223,18 +226,23 @@ def _run_next(wait: Wait) -> bool:
     return True
 
 
-def _nest(worker: Worker, task: Task[Any]) -> None:
-    """Run *task* in the slot and thread of *worker*, nested in the task that *worker* has suspended."""
-    outer, CURRENT.worker = CURRENT.worker, worker
-    raises_limit = len(worker.suspended) <= DEEPEST
-    if raises_limit:
-        make_room(FRAMES)
+def _nest(outer: Worker | None, worker: Worker, task: Task[Any]) -> None:
+    """Run *task* in the slot and thread of *worker*, nested in the waiting task, which *outer* runs."""
+    core, raises_limit = worker.queue.scheduler, False
     try:
+        CURRENT.worker = worker
+        if len(worker.suspended) <= DEEPEST:
+            make_room(FRAMES)
+            raises_limit = True
         # No task after this one: the suspended task may be able to go on.
         perform(worker.queue, worker, lambda queue, worker: task)
+    except Exception as error:  # there was no memory to call `perform`, which raises none
+        core.break_down(error, worker, task)
     finally:
-        CURRENT.worker = outer
-        with Section(worker.queue.scheduler):
+        with core.lock:  # not by a `Section`, for which there may be no memory; Ctrl-C is masked
             worker.task = worker.suspended.pop()  # `waits` stays valid: those of the nested task have ended
+        CURRENT.worker = outer
+        if DEFERRED:
+            call_deferred()
         if raises_limit:
             make_room(-FRAMES)
