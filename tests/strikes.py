@@ -25,7 +25,7 @@ PACKAGE = str(Path(smqexec.__file__).parent)
 
 # Lines before which no signal can strike: before a block is entered, on the way out of one, and where
 # nothing is called.
-UNCALLED = ("with ", "try:", "except ", "pass", "while not over", "begun = ", "progress: ")
+UNCALLED = ("with ", "try:", "except ", "pass", "while not over", "progress: ", "mask, over")
 
 
 class Struck(BaseException):

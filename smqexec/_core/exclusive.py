@@ -47,9 +47,6 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
-        # The main thread is blocked at the lock: calls of its handlers are deferred.  That thread alone
-        # writes this; `deferred` reads it in any thread.
-        self.entering = False
         # Workers to start.  The thread that releases the lock takes them: so the list is empty then.
         self.starts: list[Worker] = []
 
@@ -80,13 +77,10 @@ class Exclusive:
                 time.sleep(0)  # lets the holder go on
                 if self.lock.acquire(False):
                     return
-            self.lock.acquire()
+        elif self.lock.acquire(True, 1e-4):
             return
-        outer, self.entering = self.entering, True  # True: a handler interrupted this thread here
-        try:
+        with uninterrupted():  # a periodic handler that waits here too would interrupt itself again and again
             self.lock.acquire()
-        finally:
-            self.entering = outer
 
     def reading(self) -> AbstractContextManager[object]:
         """Return a block that holds the lock, for code that only reads: a reentrant call may enter it."""
@@ -95,7 +89,7 @@ class Exclusive:
     def step(self, change: Callable[..., R], *args: Any) -> R:
         """Return ``change(*args)``, called under the lock; a reentrant call raises.
 
-        Ctrl-C is not masked, which would cost 1 µs: see `uninterrupted`.  So it may end *change* anywhere.
+        Handlers are not masked, which would cost 2 µs: see `uninterrupted`.  So one may raise in *change*.
         """
         lock = self.lock
         if lock._is_owned():
@@ -106,23 +100,21 @@ class Exclusive:
             result = change(*args)
             lock.release()
         except BaseException:
-            released = False
-            while not released:
+            while True:
                 try:
                     if lock._is_owned():
                         lock.release()
-                    released = True
-                except BaseException:  # Ctrl-C once more
+                    break
+                except BaseException:  # a signal once more
                     pass
+            raise
+        finally:
             if DEFERRED:
                 call_deferred()
-            raise
-        if DEFERRED:
-            call_deferred()
         return result
 
     def exclusive(self) -> Section:
-        """Return a block that holds the lock and masks Ctrl-C; its begin raises in a reentrant call."""
+        """Return a block that holds the lock and masks handlers; its begin raises in a reentrant call."""
         headroom()  # raises RecursionError before anything has been changed
         return Section(self)
 
@@ -130,30 +122,27 @@ class Exclusive:
     def changing(self) -> Generator[Section]:
         """Do what `exclusive` does; an error of our own in the block breaks the scheduler down."""
         section = self.exclusive()
-        try:
-            with section:
-                yield section
-        except Exception as error:
-            self.break_down(error)
+        with uninterrupted():  # its end, and not ``try``, gets the exceptions of masked handlers
+            try:
+                with section:
+                    yield section
+            except Exception as error:
+                self.break_down(error)
 
     def deferred(self, call: Callable[..., object], *args: Any) -> bool:
         """If this call is reentrant, defer *call* and return True; else return False."""
         with suppress(Forked):  # *call* would change tasks of the parent: it is never made
-            if not self.lock._is_owned() and not (self.entering and get_ident() in MAIN):
+            if not self.lock._is_owned():
                 return False
             DEFERRED.setdefault(get_ident(), []).append(partial(call, *args))
         return True
 
 
-class Section:
-    """The block of `Exclusive.exclusive`, of one thread.  Cost: 4 µs in the main thread, 2 µs elsewhere."""
-
-    __slots__ = ("_core", "_guard", "_starts", "_then", "first")
+class Section(uninterrupted):
+    """The block of `Exclusive.exclusive`, of one thread.  Cost: 2 µs in the main thread, 1 µs elsewhere."""
 
     def __init__(self, core: Exclusive) -> None:
         self._core = core
-        # Masks Ctrl-C in the main thread.
-        self._guard = uninterrupted()
         # Calls to make, in this order, after the lock was released; those of `first` before workers start.
         self.first: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self._then: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
@@ -163,25 +152,21 @@ class Section:
         core = self._core
         if core.lock._is_owned():
             raise RuntimeError(REENTRANT)
-        self._guard.__enter__()
-        try:
-            if not core.lock.acquire(False):
-                core.spin_and_lock()
-        except BaseException:  # raised by the handler of another signal than Ctrl-C
-            self._guard.__exit__(None, None, None)
-            raise
+        super().__enter__()
+        if not core.lock.acquire(False):
+            core.spin_and_lock()
         return self
 
     def then(self, call: Callable[..., object], *args: Any) -> None:
         """Make *call* after the lock was released, even if the block or an earlier call raises."""
         self._then.append((call, args))
 
-    def __exit__(self, kind: object, value: object, traceback: object) -> None:
+    def __exit__(self, *_: object) -> None:
         core = self._core
         try:
             starts, core.starts = core.starts, self._starts
             core.lock.release()
-            try:  # Ctrl-C is still masked, so all calls are made
+            try:  # handlers are still masked, so all calls are made
                 _perform(self.first)
             finally:
                 try:
@@ -191,7 +176,7 @@ class Section:
                 finally:
                     _perform(self._then)
         finally:
-            self._guard.__exit__(None, None, None)
+            super().__exit__()
 
 
 def _perform(calls: list[Any]) -> None:

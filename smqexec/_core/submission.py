@@ -96,27 +96,31 @@ class Submission:
                 return task  # type: ignore[no-any-return]
             self._perform(special, queue, task)
         except BaseException:
-            # Another thread withdraws *task*: see ``recovery``.  This one calls no Python code, as no stack
-            # may be left.  The next round repeats a step that was interrupted.
+            # Another thread withdraws *task*: see ``recovery``.  No stack may be left for Python code in this
+            # one.  The next round repeats a step that was interrupted.
             progress: list[Any] = []
-            begun = over = False
+            mask, over = None, False
             while not over:
                 try:
-                    if not begun:
+                    if mask is None:
                         call = (core, progress, lock._is_owned(), queue, task)
                         start_new_thread(elsewhere, (withdraw, call))
-                        begun = True
+                        mask = uninterrupted()
+                    sleep(1e-4)
                     if UNDONE in progress and lock._is_owned():
                         lock.release()
                     over = OVER in progress and not lock._is_owned()
-                    sleep(1e-4)
-                except (KeyboardInterrupt, MemoryError):
+                    mask.__enter__()  # last, as it may fail; else a handler may raise between two rounds
+                except RuntimeError:
+                    if mask is None:  # no thread can be started: this one withdraws, if its stack allows
+                        mask = uninterrupted()
+                        withdraw(core, progress, lock._is_owned(), queue, task)
+                except BaseException:  # a signal once more, or a MemoryError
                     pass
-                except RuntimeError:  # no thread can be started: this one withdraws, if its stack allows
-                    begun = True
-                    withdraw(core, progress, lock._is_owned(), queue, task)
             if DEFERRED:
                 call_deferred()
+            if mask is not None:
+                mask.__exit__()
             raise
         if special.refusal is not None:
             raise _anew(special.refusal)

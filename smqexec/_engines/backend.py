@@ -89,7 +89,7 @@ class ExecutorBackend(Backend):
         headroom()  # raises RecursionError before *worker* has a task
         step = partial(self._advance, worker)
         if _steps.later is None or _steps.taking:
-            self._do(step)
+            self._do(worker, step)
         else:
             step()
 
@@ -117,16 +117,18 @@ class ExecutorBackend(Backend):
 
     # Steps, and how they begin.
 
-    def _do(self, step: Callable[[], None]) -> None:
-        """Do *step* now; if this thread is in a step, after that step."""
+    def _do(self, worker: Worker, step: Callable[[], None]) -> None:
+        """Do *step* of *worker* now, or after the step or the hold of the lock that this thread is in."""
         if _steps.later is not None:
             _steps.later.append(step)
+            return
+        if worker.queue.scheduler.deferred(self._do, worker, step):
             return
         engine = self._engine  # read once: another thread may release it
         if engine is not None and engine.submitting():
             # A signal handler or a finalizer has interrupted this thread in ``submit``, which holds a lock.
             # Another thread can wait for the lock.
-            start_new_thread(elsewhere, (self._do, (step,)))
+            start_new_thread(elsewhere, (self._do, (worker, step)))
             return
         with uninterrupted():
             later = _steps.later = deque([step])
@@ -171,11 +173,11 @@ class ExecutorBackend(Backend):
             finally:
                 _steps.later = later
             self._enter(worker, future, receiver)
-            future.add_done_callback(lambda future: self._do(partial(end, future)))
+            future.add_done_callback(lambda future: self._do(worker, partial(end, future)))
         except BaseException as error:
             keep(error)  # Ctrl-C is also raised to the caller
             strip_ours(error)
-            self._do(partial(end, None, error))
+            self._do(worker, partial(end, None, error))
 
     def _call(self, worker: Worker, receiver: Receiver | None) -> Future[Any]:
         """Give the call of the task that *worker* has to the executor, and return its future."""

@@ -319,7 +319,7 @@ class PlannedFuture(Node, Future[R]):
             waiter.add_result(self)
 
     def _call_callbacks(self, at_end: AtEnd) -> None:
-        """Call all callbacks in *at_end*.  The lock is not held; Ctrl-C is masked."""
+        """Call all callbacks in *at_end*.  The lock is not held; handlers are masked."""
         for call in (*at_end.item_callbacks, *at_end.relays):
             call(self)
         for fn in at_end.callbacks:

@@ -45,7 +45,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def note(error: BaseException, task: Any, queue: str) -> None:
-    """Add a note to *error* that *task* raised it, unless *error* has such a note.  Ctrl-C is masked."""
+    """Add a note to *error* that *task* raised it, unless *error* has such a note.  Handlers are masked."""
     # Only the first task adds a note: others may fail with the same object.  An exception may refuse notes,
     # as a frozen dataclass does, or its class may run user code that raises: the task has to end anyway.
     with suppress(BaseException):

@@ -1,8 +1,8 @@
 """Threads that wait: for a future, for a condition of the whole scheduler, or for `resume`.
 
-A worker runs meanwhile, nested, what its wait finds: see ``waits``.  In the main thread Ctrl-C is masked,
-except while the thread sleeps or calls user code: so Ctrl-C leaves no wait behind, and loses no task.  A
-thread outside of all tasks waits for one future without a search, and without a mask.
+A worker runs meanwhile, nested, what its wait finds: see ``waits``.  In the main thread signal handlers are
+masked, except while the thread sleeps or calls user code: so one that raises leaves no wait behind, and loses
+no task.  A thread outside of all tasks waits for one future without a search, and without a mask.
 """
 
 from __future__ import annotations

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from _thread import interrupt_main
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from internals import (
 )
 from marks import slow_but
 from outcomes import nothing
-from strikes import CALLS, SUBMITS, Struck, blow, each_step, from_outside, press_ctrl_c, strike, submit_in
+from strikes import CALLS, SUBMITS, Struck, each_step, from_outside, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
 
 from smqexec import Queue, Resource, Scheduler, number_of_results
@@ -408,10 +409,28 @@ MORE_CALLS: dict[str, Callable[[Scheduler, Queue, Any, Resource], object]] = {
 }
 
 
+@pytest.fixture
+def terminated() -> Iterator[Callable[..., object]]:
+    """The handler of SIGTERM during the test, which raises."""
+
+    def handler(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGTERM, handler)
+    yield handler
+    signal.signal(signal.SIGTERM, before)
+
+
 @pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="CPython 3.12 tells of no bytecodes here")
-@pytest.mark.parametrize("name", slow_but("submit dependent", [*CALLS, *MORE_CALLS]))
-def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
-    """No lock stays taken, all slots still work, and every task ends.
+@pytest.mark.parametrize(
+    "name, number",
+    slow_but(
+        [("submit dependent", signal.SIGINT), ("stop", signal.SIGTERM), ("cancel", signal.SIGTERM)],
+        itertools.product([*CALLS, *MORE_CALLS], [signal.SIGINT, signal.SIGTERM]),
+    ),
+)
+def test_signal_between_any_two_bytecodes(name: str, number: int, terminated: Callable[..., object]) -> None:
+    """Its handler raises.  No lock stays taken, all slots still work, and every task ends.
 
     From CPython 3.14 on a signal may strike when ``with`` has taken a lock, and its block has not begun.
     """
@@ -424,9 +443,11 @@ def test_ctrl_c_between_any_two_bytecodes(name: str) -> None:
             call: Any = MORE_CALLS.get(name) or CALLS[name]
             last = disk if name in MORE_CALLS else 1e-9
             try:
-                step.strike(partial(call, scheduler, queue, task, last), from_outside, opcodes=True)
+                act = partial(interrupt_main, number)
+                step.strike(partial(call, scheduler, queue, task, last), act, opcodes=True)
                 assert not lock_of(scheduler)._is_owned(), step
                 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, step
+                assert signal.getsignal(signal.SIGTERM) is terminated, step
                 scheduler.resume()
                 queue.max_workers = 2
             finally:
@@ -608,29 +629,39 @@ def test_uninterrupted_leaves_other_handlers_alone(handler: Any, monkeypatch: py
 
 
 def test_uninterrupted_in_a_subinterpreter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A subinterpreter gets no signals and may set no handler."""
+    """A subinterpreter gets no signals, and may set no handler, as is true of this thread."""
 
-    def refuse(*_: object) -> None:
-        raise ValueError("signal only works in main thread of the main interpreter")
+    def enter() -> None:
+        monkeypatch.setattr(_interrupts, "MAIN", {threading.get_ident()})
+        with uninterrupted():
+            assert _interrupts._block is None
 
-    monkeypatch.setattr(_interrupts, "set_handler", refuse)
+    beside(enter).result(DEADLINE)
+
+
+def test_each_handler_of_a_masked_signal_is_called_once(terminated: Callable[..., object]) -> None:
+    """With the frame that the signal struck, although others raise; what is masked first is raised."""
+    seen: list[Any] = []
+
+    def look(number: int, frame: Any) -> None:
+        seen.append((number, frame.f_code.co_name))
+
+    before = signal.signal(signal.SIGABRT, look)
+    try:
+        with pytest.raises(TimeoutError) as raised, uninterrupted():
+            for number in (signal.SIGTERM, signal.SIGABRT, signal.SIGINT, signal.SIGABRT):
+                signal.raise_signal(number)
+            assert not seen
+    finally:
+        signal.signal(signal.SIGABRT, before)
+    assert seen == [(signal.SIGABRT, test_each_handler_of_a_masked_signal_is_called_once.__name__)]
+    assert type(raised.value.__context__) is KeyboardInterrupt
+
+
+def test_handler_that_a_call_of_the_users_has_removed_is_not_called(terminated: object) -> None:
     with uninterrupted():
-        pass
-
-
-def test_handler_of_another_signal_raises_while_the_lock_is_awaited() -> None:
-    """Ctrl-C was masked for the section, which does not begin."""
-
-    with planned(1, stopped=True) as (scheduler, queue):
-        lock = lock_of(scheduler)
-        core_of(scheduler).lock = SimpleNamespace(acquire=lambda _: blow(), _is_owned=lock._is_owned)
-        with pytest.raises(Struck):
-            scheduler.resume()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        core_of(scheduler).lock = lock
-        assert scheduler.stopped
-        scheduler.resume()
-        assert queue.submit(int).result(DEADLINE) == 0
+        signal.raise_signal(signal.SIGTERM)
+        unmasked(signal.signal, signal.SIGTERM, signal.SIG_IGN)
 
 
 def test_what_a_section_has_decided_is_done_although_a_part_of_it_raises() -> None:

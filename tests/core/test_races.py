@@ -265,7 +265,7 @@ def test_worker_that_gets_the_lock_later_each_time(monkeypatch: pytest.MonkeyPat
     with planned(1, stopped=True) as (scheduler, queue):
         lock = lock_of(scheduler)
         contended = Contended(
-            acquire=lambda blocking=True: blocking and lock.acquire(),
+            acquire=lambda blocking=True, _=-1: blocking and lock.acquire(),
             release=lock.release,
             _is_owned=lock._is_owned,
         )

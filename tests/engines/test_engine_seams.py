@@ -369,3 +369,18 @@ def test_handler_that_interrupts_the_submit_of_a_pool(act: str, users: bool) -> 
             assert task.result(DEADLINE) in ("gate", None, 1, 2)
         until(tasks[2].done)
         assert tasks[2].cancelled() == (act == "cancel")
+
+
+def test_handler_that_ends_calls_while_it_has_interrupted_the_scheduler() -> None:
+    """For example by the executor's `shutdown`: their tasks end after that."""
+    with manual(2) as (scheduler, engine, queue):
+        tasks = [queue.submit(abs, -1), queue.submit(abs, -2)]
+        with core_of(scheduler).exclusive():
+            engine.run()
+            engine.calls.pop()[0].cancel()
+            assert not any(task.done() for task in tasks)
+        assert tasks[0].result() == 1
+        assert tasks[1].cancelled()
+        last = queue.submit(abs, -3)
+        engine.run()
+        assert last.result() == 3
