@@ -50,6 +50,8 @@ def _after_fork() -> None:
     MAIN.clear()
     MAIN.add(get_ident())
     DEFERRED.clear()
+    if _block is not None:  # of the parent's main thread: it does not end in the child
+        _block._unmask(False)
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
@@ -134,10 +136,9 @@ def _lifted(at_once: bool, call: Callable[..., R], args: Any, kwargs: Any) -> R:
             return call(*args, **kwargs)
         finally:
             block._mask()  # replaces the present handlers: *call* may have set others
-    except BaseException:
+    finally:
         if _block is None:  # a signal came after the call, before `_mask` had replaced its handler
             block._mask()
-        raise
 
 
 def keep(error: BaseException) -> bool:

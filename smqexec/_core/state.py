@@ -219,8 +219,7 @@ class State(Exclusive):
 
     def _start_failed(self, worker: Worker, error: Exception) -> None:
         """Give up *worker*; if the queue has no other, fail its ready tasks."""
-        queue = worker.queue
-        helpless = False
+        queue, helpless = worker.queue, False
         # A RecursionError of the next line goes to the submitter, and `withdraw` removes the worker.
         with self.changing():
             # If the backend begins the worker later, in another thread, `begin` returns None.

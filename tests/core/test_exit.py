@@ -396,6 +396,41 @@ def test_fork_inside_a_task_that_is_nested_in_a_wait_for_all() -> None:
     assert outcome.lines == [FORKED, "(None, 7)"]
 
 
+@forks
+def test_fork_while_the_main_thread_masks_signals() -> None:
+    """In the child, whose one thread is its main thread, all signals have their handlers again."""
+    outcome = run("""
+        from internals import lock_of
+        from threads import beside, hold
+        from smqexec._calls import interrupts
+        def terminate(*_):
+            say("terminated")
+        def child():
+            say(signal.getsignal(signal.SIGTERM) is terminate)
+            signal.raise_signal(signal.SIGTERM)
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                say("Ctrl-C")
+            with Queue(1) as own:  # masks them, too
+                own.submit(say, "own").result(DEADLINE)
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(7)
+        def fork():
+            until(lambda: interrupts._block)
+            code = in_child(child)
+            release()
+            return code
+        scheduler = Scheduler()
+        signal.signal(signal.SIGTERM, terminate)
+        release = hold(lock_of(scheduler))
+        forked = beside(fork)
+        scheduler.stop()  # waits for the lock
+        say(forked.result(DEADLINE), signal.getsignal(signal.SIGTERM) is terminate)
+    """)
+    assert outcome.lines == ["True", "terminated", "Ctrl-C", "own", "terminated", "7 True"]
+
+
 # The hooks, in this process
 
 
