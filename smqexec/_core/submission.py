@@ -135,7 +135,7 @@ class Submission:
         self._core.start_workers(special.starts, task)
         # Last: a future that is done ends its relay at once, here, and the lock is taken for that.
         for relay, future in special.foreign:
-            if not isinstance(future, PlannedFuture):
+            if not issubclass(type(future), PlannedFuture):
                 future.add_done_callback(relay)
             elif not future._add_at_end("relays", relay):
                 relay(future)

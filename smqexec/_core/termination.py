@@ -129,7 +129,7 @@ class Termination:
         if core.deferred(self.foreign_done, relay, future):
             return
         failed, failure = False, None
-        if isinstance(future, PlannedFuture):
+        if issubclass(type(future), PlannedFuture):
             failed = future._stage != DONE
             failure = future._outcome and future._outcome.of(future) if failed else None
         elif not relay.settled:

@@ -68,7 +68,7 @@ def fate_of(future: Any) -> tuple[bool, BaseException | None]:
     """Return whether *future* of an executor was cancelled, and its exception, or None; it is done."""
     try:
         # To raise the exception of *future* here would keep frames of ours.
-        cancelled = future.cancelled()
+        cancelled = bool(future.cancelled())
         error = CancelledError() if cancelled else future.exception()
         if error is None or isinstance(error, BaseException):
             return cancelled, error

@@ -53,7 +53,7 @@ def number_of(task: Any) -> int:
 
 def numbers_of(values: Sequence[Any]) -> tuple[int, ...]:
     """Return the numbers of the tasks, and of the tasks of items, among *values*."""
-    tasks = [value._producer() for value in values if isinstance(value, PlannedFuture)]
+    tasks = [value._producer() for value in values if issubclass(type(value), PlannedFuture)]
     return tuple(dict.fromkeys(number_of(task) for task in tasks if task is not None))
 
 

@@ -130,7 +130,7 @@ def is_blocked(worker: Worker, awaited: list[Any]) -> bool:
     depth, wait = worker.waits[-1] if worker.waits else (None, None)
     if wait is not None and depth == len(worker.suspended):
         pending = wait.awaited()
-        if any(isinstance(each, PlannedFuture) and each.done() for each in pending):
+        if any(issubclass(type(each), PlannedFuture) and each.done() for each in pending):
             return False  # the thread that has ended the future is about to wake the worker
         awaited += [other for other in map(scheduler_of, pending) if other is not worker.queue.scheduler]
         holds = worker.queue.scheduler.condition_waiters.get(wait)

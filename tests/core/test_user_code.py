@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -65,6 +66,8 @@ def test_attributes_of_foreign_futures_are_not_read_under_the_lock(lab: Any) -> 
     future = Asked()
     waiting = queue.submit(lambda: smqexec.wait([future], DEADLINE))
     until(lambda: "waits for futures" in waiting.why())
+    with core_of(queue).exclusive():
+        assert not core_of(queue).waiting.at_rest()
     dependents = [queue.submit(nothing, future), queue.submit(nothing, settled(future))]
     assert "futures of other executors" in core_of(queue).why_of(waiting)
     future.set_result(1)
@@ -72,6 +75,25 @@ def test_attributes_of_foreign_futures_are_not_read_under_the_lock(lab: Any) -> 
         task.result(DEADLINE)
     assert watch.calls
     assert not watch.locked
+
+
+def test_class_attribute_of_a_foreign_future_is_not_read(lab: Any) -> None:
+    """It may raise, and then the task that waits for the future would never end."""
+    watch, queue = lab
+
+    class Proxy(Future[int]):
+        @property  # type: ignore[misc]
+        def __class__(self) -> Any:
+            watch.call()
+            raise OSError("no class")
+
+    for observers in ExitStack(), watch.scheduler.observe(nothing):
+        with observers:
+            future = Proxy()
+            early = queue.submit(abs, future)
+            future.set_result(-1)
+            assert early.result(DEADLINE) == queue.submit(abs, future).result(DEADLINE) == 1
+    assert not watch.calls
 
 
 def test_name_of_a_queue_is_not_formatted_under_the_lock(lab: Any) -> None:

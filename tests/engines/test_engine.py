@@ -407,3 +407,21 @@ def test_shutdown_cancels_calls_whose_futures_do_not_say_whether_they_run() -> N
         queue.shutdown(wait=False, cancel_futures=True)
         silent.set_result(1)
         assert [outcome(task) for task in tasks] == [1, "cancelled"]
+
+
+@pytest.mark.parametrize("cancelled", [None, "", "cancelled"])
+def test_future_may_say_by_any_object_whether_it_was_cancelled(cancelled: Any) -> None:
+    class Loose(Future[Any]):
+        def cancelled(self) -> Any:
+            return cancelled
+
+    class Engine(Manual):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return loose
+
+    loose = Loose()
+    with manual(1, engine=Engine()) as (_, _, queue), Queue(1) as threads:
+        tasks = [queue.submit(abs, 1), threads.submit(abs, loose)]
+        error = ValueError("of the call")
+        loose.set_exception(error)
+        assert [outcome(task) for task in tasks] == ["cancelled" if cancelled else error] * 2
