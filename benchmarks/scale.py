@@ -15,7 +15,7 @@ from typing import Any
 from .measure import MODES, Mode, modes_of, run
 from .workloads import POOL, WORKLOADS, Workload, all_pairs, side, side_of_100, sinks
 
-AIM = 1.3
+AIM = 1.5
 MANY = 1_000_000
 SHARE = 100  # many, in the number of few
 REPEATS = 10  # of the smaller, of which one run is too short to be trusted
