@@ -86,7 +86,7 @@ class ExecutorBackend(Backend):
 
     def start(self, queue: QueueState, worker: Worker) -> None:
         """Let *worker* advance, in the thread that made a task ready."""
-        headroom()  # raises RecursionError before *worker* has a task
+        headroom(25)  # raises RecursionError before *worker* has a task; `exclusive` asks for more
         step = partial(self._advance, worker)
         if _steps.later is None or _steps.taking:
             self._do(worker, step)

@@ -129,7 +129,7 @@ class InlinePool(Backend):
         """Let *worker* be due in the calling thread, or begin in a new thread."""
         outer = CURRENT.worker
         if outer is None:
-            headroom()
+            headroom(25)
             here = CURRENT.submits_inline or current_thread() is main_thread()
         else:
             here = outer.queue.inline and outer.queue.scheduler is queue.scheduler

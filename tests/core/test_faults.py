@@ -658,6 +658,19 @@ def test_submit_to_an_executor_at_the_bottom_of_a_recursion() -> None:
                 assert scheduler.wait(DEADLINE), (frames, scheduler.why())
 
 
+@pytest.mark.parametrize("inline", [False, True], ids=["executor", "inline"])
+def test_resume_that_is_too_deep_raises_before_it_changes_anything(inline: bool) -> None:
+    """Or the tasks run: none fails."""
+    with ThreadPoolExecutor(1) as pool:
+        options: dict[str, Any] = {"inline": True} if inline else {"executor": pool}
+        for frames in range(20, 80):
+            with planned(stopped=True) as (scheduler,), Queue(scheduler, 1, **options) as queue:
+                tasks = [queue.submit(int), queue.submit(int)]
+                at_the_bottom(frames, lambda: settle_down(scheduler.resume))
+                scheduler.resume()
+                assert [task.result(DEADLINE) for task in tasks] == [0, 0], frames
+
+
 def test_resume_of_an_inline_queue_at_the_bottom_of_a_recursion() -> None:
     """The task runs there, or fails; no part of its result and no dependent waits for ever."""
     for frames in range(20, 80):
