@@ -239,7 +239,7 @@ def _nest(outer: Worker | None, worker: Worker, task: Task[Any]) -> None:
     except Exception as error:  # there was no memory to call `perform`, which raises none
         core.break_down(error, worker, task)
     finally:
-        with core.lock:  # not by a `Section`, for which there may be no memory; Ctrl-C is masked
+        with core.lock:  # not by a `Section`, for which there may be no memory; handlers are masked
             worker.task = worker.suspended.pop()  # `waits` stays valid: those of the nested task have ended
         CURRENT.worker = outer
         if DEFERRED:
