@@ -10,7 +10,7 @@ from _thread import interrupt_main
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from inspect import CO_GENERATOR
 from pathlib import Path
@@ -44,6 +44,16 @@ def press_ctrl_c() -> None:
 # As a signal from outside, it is noted between two bytecodes, and Python calls the handler where it looks
 # next, such as at the end of the call at hand.
 from_outside = partial(interrupt_main, signal.SIGINT)
+
+
+@contextmanager
+def handling(number: int, handler: Callable[..., object]) -> Iterator[None]:
+    """Let *handler* handle signal *number* in the block."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 class Strike:

@@ -29,7 +29,7 @@ from internals import (
 )
 from marks import slow_but
 from outcomes import nothing
-from strikes import CALLS, SUBMITS, Struck, each_step, from_outside, press_ctrl_c, strike, submit_in
+from strikes import CALLS, SUBMITS, Struck, each_step, from_outside, handling, press_ctrl_c, strike, submit_in
 from threads import beside, planned, until
 
 from smqexec import Queue, Resource, Scheduler, number_of_results
@@ -416,9 +416,8 @@ def terminated() -> Iterator[Callable[..., object]]:
     def handler(*_: object) -> None:
         raise TimeoutError
 
-    before = signal.signal(signal.SIGTERM, handler)
-    yield handler
-    signal.signal(signal.SIGTERM, before)
+    with handling(signal.SIGTERM, handler):
+        yield handler
 
 
 @pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="CPython 3.12 tells of no bytecodes here")
@@ -646,14 +645,10 @@ def test_each_handler_of_a_masked_signal_is_called_once(terminated: Callable[...
     def look(number: int, frame: Any) -> None:
         seen.append((number, frame.f_code.co_name))
 
-    before = signal.signal(signal.SIGABRT, look)
-    try:
-        with pytest.raises(TimeoutError) as raised, uninterrupted():
-            for number in (signal.SIGTERM, signal.SIGABRT, signal.SIGINT, signal.SIGABRT):
-                signal.raise_signal(number)
-            assert not seen
-    finally:
-        signal.signal(signal.SIGABRT, before)
+    with handling(signal.SIGABRT, look), pytest.raises(TimeoutError) as raised, uninterrupted():
+        for number in (signal.SIGTERM, signal.SIGABRT, signal.SIGINT, signal.SIGABRT):
+            signal.raise_signal(number)
+        assert not seen
     assert seen == [(signal.SIGABRT, test_each_handler_of_a_masked_signal_is_called_once.__name__)]
     assert type(raised.value.__context__) is KeyboardInterrupt
 

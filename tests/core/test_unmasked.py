@@ -12,6 +12,7 @@ import pytest
 from engines import Manual
 from gate import DEADLINE, occupy
 from internals import blocked_on, paused_in, searches, state_of, waiters_of, watchers_of
+from strikes import handling
 from threads import beside, planned, until
 
 import smqexec
@@ -25,9 +26,8 @@ def handler() -> Iterator[Callable[..., Any]]:
     def strike(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, strike)
-    yield strike
-    signal.signal(signal.SIGINT, before)
+    with handling(signal.SIGINT, strike):
+        yield strike
 
 
 def another(*_: object) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, occupy
 from internals import blocked_on, core_of, lock_of, order_of
-from strikes import CALLS, Struck, blow, each_step
+from strikes import CALLS, Struck, blow, each_step, handling
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler
@@ -328,15 +328,14 @@ def test_periodic_handler_while_another_thread_has_the_lock() -> None:
             scheduler.resume()
             depth -= 1
 
-        before = signal.signal(signal.SIGALRM, handle)
         timer = threading.Timer(0.3, hold(lock_of(scheduler)))
         timer.start()
-        signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
-        try:
-            until(lambda: timer.finished.is_set() and len(depths) > 50)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+        with handling(signal.SIGALRM, handle):
+            signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
+            try:
+                until(lambda: timer.finished.is_set() and len(depths) > 50)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
         timer.join(DEADLINE)
         assert max(depths) < 20
         scheduler.resume()

@@ -31,7 +31,7 @@ from internals import HELD, core_of, waiters_of, waits
 from marks import slow_but
 from outcomes import fail
 from programs import forks, run
-from strikes import CALLS, PACKAGE, each_step, from_outside
+from strikes import CALLS, PACKAGE, each_step, from_outside, handling
 from threads import beside, planned, until, until_gone, without_collector
 
 import smqexec
@@ -80,13 +80,9 @@ def test_signal_handler_that_goes_on_beyond_the_time_limit(name: str) -> None:
 
     with planned(1, stopped=True) as (scheduler, queue):
         task = queue.submit(int)
-        before = signal.signal(signal.SIGALRM, handle)
-        try:
+        with handling(signal.SIGALRM, handle), suppress(TimeoutError):
             signal.setitimer(signal.ITIMER_REAL, 0.02)
-            with suppress(TimeoutError):
-                CALLS[name](scheduler, queue, task, 0.1)
-        finally:
-            signal.signal(signal.SIGALRM, before)
+            CALLS[name](scheduler, queue, task, 0.1)
         assert handled
 
 
