@@ -48,8 +48,8 @@ class Task(PlannedFuture[R]):
       slot meanwhile.  A task that waits for a value in the only slot runs the generator nested, to its end.
     - With fewer values than announced, the missing items fail with an IndexError; with more, the task fails
       with a ValueError.  If the generator raises, the values before stay good; all else fails.
-    - A stopped scheduler holds it at its next ``yield``.  `cancel` returns False, as for any running task; at
-      the next ``yield`` the generator is closed, so that its ``finally`` runs.
+    - A stopped scheduler holds it at its next ``yield``.  `cancel` asks it to end, as any running task: at
+      the next ``yield``, or where it is held, the generator is closed, so that its ``finally`` runs.
     - A future that is yielded is a value like any other.  ``Raw(function)`` is called as an ordinary
       function: the generator object is its result.
     - It keeps all its values until its future goes: one that never ends fills the memory.

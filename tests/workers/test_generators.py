@@ -340,7 +340,7 @@ def test_cancelled_generator_is_closed_at_its_next_value(stopped: bool) -> None:
             scheduler.stop()
             fed.give("b")
             scheduler.stop(wait=True)
-            assert not task.cancel()  # not yet
+            task.cancel()  # whether it has ended on return depends on its worker
         else:
             assert not task.cancel() and not task.cancelled() and not task.cancel()
             fed.give("b")
