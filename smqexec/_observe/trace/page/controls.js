@@ -1,13 +1,11 @@
 // The controls: search, keys, pointer, buttons; and the start of the page.
 
-const byId = id => document.getElementById(id);
-
 // -- Search
 
 const search = {
-  active: false,
-  found: new Uint8Array(COUNT),  // whether each task is found
-  before: new Uint32Array(COUNT + 1),  // how many tasks before each one are found
+  active: false,  // with the next two: written by `find`
+  found: null,  // whether each task is found
+  before: null,  // how many tasks before each one are found
   inTime: [],  // the tasks found,
   at: -1,  // and the index of the one that was shown last
 };
@@ -20,14 +18,9 @@ function find(text) {
   const wanted = text.toLowerCase();
   const ofNumber = /^#\d+$/.test(text) ? byNumber.get(Number(text.slice(1))) : undefined;
   const fits = run.names.map(name => search.active && name.toLowerCase().includes(wanted));
-  const found = [];
-  for (let task = 0; task < COUNT; task++) {
-    const is = fits[name[task]] || task === ofNumber;
-    search.found[task] = is;
-    search.before[task + 1] = search.before[task] + is;
-    if (is) found.push(task);
-  }
-  search.inTime = found.sort(inTime);
+  search.found = Uint8Array.from(name, (index, task) => fits[index] || task === ofNumber);
+  search.before = sums(task => search.found[task]);
+  search.inTime = selectTasks(task => search.found[task]).sort(inTime);
   showResult();
   redraw();
 }
@@ -86,13 +79,6 @@ function central() {
   const away = lane => Math.abs(lane.y + lane.height / 2 - y);
   const near = lanes.filter(lane => lane.until > lane.first).sort((a, b) => away(a) - away(b));
   return near.length ? nearest(near[0], time) : -1;
-}
-
-// The task of a lane, which has tasks, that is running at `time`, or nearest to it.
-function nearest(lane, time) {
-  const after = Math.min(lowerBound(end, time, lane.first, lane.until), lane.until - 1);
-  const before = Math.max(after - 1, lane.first);
-  return Math.abs(time - end[before]) < Math.abs(start[after] - time) && start[after] > time ? before : after;
 }
 
 // Select the neighbour of the selected task: in its lane, or in another lane at its time.

@@ -1,8 +1,8 @@
 // Facts in words: of the task under the pointer, and of the selected task.
 
-const tip = document.getElementById("tip");
-const facts = document.getElementById("facts");
-const summary = document.getElementById("summary");
+const tip = byId("tip");
+const facts = byId("facts");
+const summary = byId("summary");
 
 const MOST_LINKS = 50;
 

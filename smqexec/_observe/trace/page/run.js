@@ -3,7 +3,8 @@
 // A task is an index of the columns, which go lane by lane, and by time within a lane.  Nothing overlaps in
 // a lane, so both `start` and `end` are sorted there.  Times are microseconds since the first submission.
 
-const run = JSON.parse(document.getElementById("run").textContent);
+const byId = id => document.getElementById(id);
+const run = JSON.parse(byId("run").textContent);
 
 const DONE = 0, FAILED = 1, CANCELLED = 2, RUNNING = 3;
 const OUTCOMES = ["done", "failed", "cancelled", "running when the file ended"];

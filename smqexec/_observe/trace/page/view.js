@@ -9,10 +9,10 @@ const GAP = 3;  // between rows
 const HEAD = 24;  // the height of a queue's heading
 const LEAST_SPAN = 0.1;  // microseconds: more magnification than clocks are good for
 
-const box = document.getElementById("rows");
-const canvas = document.getElementById("slices");
-const extent = document.getElementById("extent");
-const overview = document.getElementById("overview");
+const box = byId("rows");
+const canvas = byId("slices");
+const extent = byId("extent");
+const overview = byId("overview");
 
 const SPAN = Math.max(run.span, 1);
 const view = {from: 0, until: 0, width: 0, height: 0, gutter: 0, selected: -1, hovered: -1, path: true};
@@ -71,21 +71,24 @@ function reveal(task, magnify = false) {
   redraw();
 }
 
-// The task at a point of the canvas, or the nearest one within some pixels; -1 if there is none.
+// How far a task is from `time`: 0 while it runs.
+const distance = (task, time) => Math.max(start[task] - time, time - end[task], 0);
+
+// The task of a lane, which has tasks, that is running at `time`, or nearest to it.
+function nearest(lane, time) {
+  const after = Math.min(lowerBound(end, time, lane.first, lane.until), lane.until - 1);
+  const before = Math.max(after - 1, lane.first);
+  return distance(before, time) < distance(after, time) ? before : after;
+}
+
+// The task at a point of the canvas, or the nearest one within `reach` pixels; -1 if there is none.
 function taskAt(x, y, reach = 4) {
   if (y < AXIS || x < view.gutter) return -1;
-  const down = y - AXIS + box.scrollTop;
+  const time = timeAt(x), down = y - AXIS + box.scrollTop;
   const lane = lanes.find(lane => lane.y <= down && down < lane.y + lane.height);
   if (!lane || lane.first === lane.until) return -1;
-  const time = timeAt(x);
-  const after = lowerBound(end, time, lane.first, lane.until);  // the first that is not over
-  let best = -1, distance = reach / scale();
-  for (const task of [after, after - 1]) {
-    if (laneOf(task) !== lane) continue;
-    const away = Math.max(start[task] - time, time - end[task], 0);
-    if (away < distance || away === 0) { best = task; distance = away; }
-  }
-  return best;
+  const task = nearest(lane, time);
+  return distance(task, time) * scale() < reach ? task : -1;
 }
 
 // Fit the canvases to their boxes, and to the screen's own pixels.
@@ -95,14 +98,10 @@ function resize() {
   view.height = box.clientHeight;
   view.gutter = view.width < 600 ? 90 : 150;
   extent.style.height = `${Math.max(ROWS_HEIGHT + AXIS, view.height)}px`;
-  for (const [each, width, height] of [
-    [canvas, view.width, view.height], [overview, overview.clientWidth, overview.clientHeight]
-  ]) {
-    each.width = Math.round(width * ratio);
-    each.height = Math.round(height * ratio);
+  for (const each of [canvas, overview]) {
+    each.width = Math.round(each.clientWidth * ratio);
+    each.height = Math.round(each.clientHeight * ratio);
   }
-  canvas.style.width = `${view.width}px`;
-  canvas.style.height = `${view.height}px`;
   redraw();
 }
 
