@@ -9,96 +9,44 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
-from random import Random
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from smqexec import Queue, Scheduler
 
-from .workloads import add, one, successor
+from . import workloads
+from .workloads import Submitted, all_pairs, binary_tree, chain, independent, items, layers, picks, side
 
 TASKS = 400
-WIDTH = 40  # of a layer
-
 # On CPython 3.11.
-AIMS = {"independent": 400, "chain": 600, "tree": 700, "pairs": 830, "layers": 950, "items": 1000}
-
-
-def first(a: Any, b: Any, c: Any) -> Any:
-    return a
-
-
-def values(count: int) -> Generator[int]:
-    yield from range(count)
-
-
-def independent(queue: Queue) -> None:
-    for _ in range(TASKS):
-        queue.submit(one)
-
-
-def chain(queue: Queue) -> None:
-    task = queue.submit(one)
-    for _ in range(TASKS - 1):
-        task = queue.submit(successor, task)
-
-
-def tree(queue: Queue) -> None:
-    level = [queue.submit(one) for _ in range(TASKS // 2)]
-    while len(level) > 1:
-        pairs_of = zip(level[::2], level[1::2], strict=False)
-        level = [queue.submit(add, a, b) for a, b in pairs_of] + level[len(level) // 2 * 2 :]
-
-
-def pairs(queue: Queue) -> None:
-    needed = [queue.submit(successor, queue.submit(one)) for _ in range(int(TASKS**0.5))]
-    for a in needed:
-        for b in needed:
-            queue.submit(add, a, b)
-
-
-SAMPLES = [Random(number).sample(range(WIDTH), 3) for number in range(TASKS)]  # before anything is counted
-
-
-def layers(queue: Queue) -> None:
-    level: list[Any] = [queue.submit(one) for _ in range(WIDTH)]
-    for begin in range(WIDTH, TASKS, WIDTH):
-        samples = SAMPLES[begin : begin + WIDTH]
-        level = [queue.submit(first, level[a], level[b], level[c]) for a, b, c in samples]
-
-
-def items(queue: Queue) -> None:
-    source = queue.submit(values, TASKS)
-    for number in range(TASKS):
-        queue.submit(successor, source[number])
-
-
-SHAPES: dict[str, Callable[[Queue], None]] = {
-    "independent": independent,
-    "chain": chain,
-    "tree": tree,
-    "pairs": pairs,
-    "layers": layers,
-    "items": items,
+AIMS = {"independent": 400, "chain": 600, "tree": 700, "pairs": 755, "layers": 950, "items": 1000}
+SHAPES: dict[str, Callable[[Queue], Submitted]] = {
+    "independent": partial(independent, TASKS),
+    "chain": partial(chain, TASKS),
+    "tree": partial(binary_tree, TASKS // 2),
+    "pairs": partial(all_pairs, side(TASKS)),
+    "layers": partial(layers, picks(TASKS, 10, 40)),
+    "items": partial(items, TASKS),
 }
 
 
 def report() -> Iterator[str]:
     """Count, then yield the table."""
-    yield f"Bytecodes of a task, {TASKS} tasks, Python {sys.version.split()[0]}"
+    yield f"Bytecodes of a task, some {TASKS} tasks, Python {sys.version.split()[0]}"
     yield ""
     for name, shape in SHAPES.items():
         yield f"  {name:26}{count(shape):8.0f}  <= {AIMS[name]} on 3.11"
 
 
-def count(shape: Callable[[Queue], None]) -> float:
+def count(shape: Callable[[Queue], Submitted]) -> float:
     """Bytecodes of a task of *shape*."""
     counted = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
         nonlocal counted
-        if frame.f_globals.get("__name__") in (__name__, one.__module__):
+        if frame.f_globals.get("__name__") in (__name__, workloads.__name__):
             return None  # the bodies and the submitting loop
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode":
@@ -113,16 +61,18 @@ def count(shape: Callable[[Queue], None]) -> float:
         # which a function is traced for the first time: the worker's loop, for all tasks.
         run(shape)
         counted = 0
-        run(shape)
+        tasks = run(shape)
     finally:
         sys.settrace(before[0])
         threading.settrace(before[1])  # type: ignore[arg-type]  # typeshed forgets None
-    return counted / TASKS
+    return counted / tasks
 
 
-def run(shape: Callable[[Queue], None]) -> None:
+def run(shape: Callable[[Queue], Submitted]) -> int:
+    """Run *shape*; return how many tasks it has."""
     scheduler = Scheduler(stopped=True)
     queue = Queue(1, scheduler=scheduler)
-    shape(queue)
+    tasks = shape(queue).tasks
     scheduler.resume()
     queue.shutdown()
+    return tasks
