@@ -21,14 +21,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
 from functools import partial
-from random import Random
 from statistics import median
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
 from smqexec import Queue, Scheduler
 
+from .adapters import Adapter
 from .measure import WrongResult
+from .peer_run import cost
+from .workloads import Submitted, binary_tree, chain, layers, picks, successor
 
 MOST = 500  # tasks: each costs some 10 ms
 COST_AIM = 1.1
@@ -37,48 +39,18 @@ LINKS, ARRAY = 100, 10_000_000  # of the chain whose values are weighed; bytes
 PAIRS, FRAME = 20, 1_000_000  # bytes
 EXPOSING, COMPUTING = 0.05, 0.01  # s
 
-Submit = Callable[..., Any]
+GRAPHS: dict[str, Callable[[int, Adapter], Submitted]] = {
+    "chain": chain,
+    "binary tree": lambda n, calls: binary_tree((n + 1) // 2, calls),
+    "layers of 100": lambda n, calls: layers(picks(n, MOST // 100, 100), calls),
+}
 
 
-def one_more(number: int) -> int:
-    return number + 1
+class Calls(Adapter):
+    """Calls submitted by *submit*."""
 
-
-def total(*numbers: int) -> int:
-    return sum(numbers)
-
-
-def chain(submit: Submit, n: int) -> tuple[list[Any], int]:
-    task = 0
-    for _ in range(n):
-        task = submit(one_more, task)
-    return [task], n
-
-
-def tree(submit: Submit, n: int) -> tuple[list[Any], int]:
-    level = [submit(one_more, 0) for _ in range((n + 1) // 2)]
-    leaves = len(level)
-    while len(level) > 1:
-        level = [submit(total, *level[i : i + 2]) for i in range(0, len(level), 2)]
-    return level, leaves
-
-
-def layers(submit: Submit, n: int, width: int = 100) -> tuple[list[Any], int]:
-    random = Random(0)
-    width = min(width, n)
-    level, values = [submit(one_more, 0) for _ in range(width)], [1] * width
-    for _ in range(n // width - 1):
-        chosen = [random.sample(range(width), 3) for _ in range(width)]
-        level = [submit(total, *(level[i] for i in three)) for three in chosen]
-        values = [sum(values[i] for i in three) % 10**9 for three in chosen]
-        if max(values) > 10**6:  # what is added must not be what is measured
-            level, values = [submit(one_more, 0) for _ in range(width)], [1] * width
-    return level, sum(values)
-
-
-GRAPHS: dict[str, Callable[[Submit, int], tuple[list[Any], int]]] = {
-    "chain": chain, "binary tree": tree, "layers of 100": layers,
-}  # fmt: skip
+    def __init__(self, submit: Callable[..., Any]) -> None:
+        self.submit = submit  # type: ignore[method-assign]
 
 
 def report(n: int, rounds: int) -> Iterator[str]:
@@ -111,7 +83,7 @@ def started() -> Iterator[tuple[Any, Any]]:
         ) as cluster,
         Client(cluster) as client,
     ):  # fmt: skip
-        client.gather([client.submit(one_more, i) for i in range(100)])
+        client.gather([client.submit(successor, i) for i in range(100)])
         yield client, cluster
 
 
@@ -129,24 +101,13 @@ def costs(client: Any, n: int, rounds: int) -> Iterator[str]:
     for name, graph in GRAPHS.items():
         found = []
         for _ in range(rounds):
-            by_dask = timed(graph, partial(client.submit, pure=False), n)
+            by_dask = cost(Calls(partial(client.submit, pure=False)), graph, n)
             with Scheduler() as scheduler:
-                by_queue = timed(graph, Queue(scheduler, executor=engine(client)).submit, n)
+                by_queue = cost(Calls(Queue(scheduler, executor=engine(client)).submit), graph, n)
             found.append((by_dask, by_queue / by_dask))
-        cost, ratio = (median(figures) for figures in zip(*found, strict=True))
+        dask, ratio = (median(figures) for figures in zip(*found, strict=True))
         mark = "" if ratio <= COST_AIM else "  not met"
-        yield f"  {name:16}{cost:10.0f}{ratio:8.2f}  <= {COST_AIM}{mark}"
-
-
-def timed(graph: Callable[[Submit, int], tuple[list[Any], int]], submit: Submit, n: int) -> float:
-    """µs a task, from the first submission until the final results are here."""
-    began = time.perf_counter()
-    final, expected = graph(submit, n)
-    found = sum(task.result() for task in final)
-    took = time.perf_counter() - began
-    if found != expected:
-        raise WrongResult(f"{found}, not {expected}")
-    return took / n * 1e6
+        yield f"  {name:16}{dask:10.0f}{ratio:8.2f}  <= {COST_AIM}{mark}"
 
 
 # Bytes.

@@ -169,12 +169,8 @@ def busy(spans: list[tuple[float, float]], began: float, slots: int, until: floa
 
 def curves(found: dict[str, list[Progress]]) -> dict[str, list[float]]:
     """When the first, second, ... final result was there, in ms: medians."""
-    return {name: [median(times) for times in by_result(runs)] for name, runs in found.items()}
-
-
-def by_result(runs: list[Progress]) -> Iterator[list[float]]:
-    """For each result, when it was there in each of *runs*."""
-    return ([run.results[i] for run in runs] for i in range(len(runs[0].results)))
+    results = {name: zip(*(run.results for run in runs), strict=True) for name, runs in found.items()}
+    return {name: [*map(median, times)] for name, times in results.items()}
 
 
 def table(side: int, found: dict[str, list[Progress]]) -> Iterator[str]:

@@ -68,39 +68,29 @@ def report(files: int, rounds: int, folder: Path | None) -> Iterator[str]:
 
 def measure(files: int, rounds: int) -> dict[str, Run]:
     """The shortest run of each way, of *rounds*."""
-    ways = {"newest first": newest_first, "by phases": by_phases}
-    runs: dict[str, list[Run]] = {name: [] for name in ways}
     chosen = demonstration.largest(Path(sysconfig.get_path("stdlib")), files)
+    ways = {
+        "newest first": partial(demonstration.compare, chosen, cores(), "newest", 0.0),
+        "by phases": partial(demonstration.by_phases, chosen, cores(), 0.0),
+    }
+    runs: dict[str, list[Run]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            runs[name].append(timed(partial(way, chosen)))
+            runs[name].append(timed(way))
     return {name: min(each, key=lambda run: results(run)[-1]) for name, each in runs.items()}
 
 
-def newest_first(files: demonstration.Files) -> int:
-    """Compare *files* as the demonstration does; return how many pairs were found."""
-    pairs: list[demonstration.Pair] = []
-    demonstration.compare(files, cores(), "newest", 0.0, pairs.append)
-    return len(pairs)
-
-
-def by_phases(files: demonstration.Files) -> int:
-    """Do the same on plain executors, as the demonstration compares itself with."""
-    pairs: list[demonstration.Pair] = []
-    demonstration.by_phases(files, cores(), 0.0, pairs.append)
-    return len(pairs)
-
-
-def timed(way: Callable[[], int]) -> Run:
+def timed(way: Callable[[Callable[[demonstration.Pair], object]], None]) -> Run:
     """The calls that the demonstration makes when it goes this *way*."""
     clock = Clock()
+    pairs: list[demonstration.Pair] = []
     with ExitStack() as patched:
         for kind in KINDS:
             noted = clock.noted(kind, getattr(demonstration, kind))
             patched.enter_context(patch.object(demonstration, kind, noted))
-        pairs = way()
-    if len(results(clock.run)) != pairs:
-        raise WrongResult(f"the demonstration: {pairs} pairs, {len(results(clock.run))} distances")
+        way(pairs.append)
+    if len(results(clock.run)) != len(pairs):
+        raise WrongResult(f"the demonstration: {len(pairs)} pairs, {len(results(clock.run))} distances")
     return sorted(clock.run, key=attrgetter("start"))
 
 

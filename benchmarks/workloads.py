@@ -157,7 +157,7 @@ def all_pairs(side: int, *queues: Submitter) -> Submitted:
     return Submitted(side * (side + 2), c, total)
 
 
-def layers(picks: Picks, queue: Queue) -> Submitted:
+def layers(picks: Picks, queue: Submitter) -> Submitted:
     """Each task needs three random ones of the layer below."""
     width, depth = len(picks[0]), len(picks) + 1
     layer = [queue.submit(one) for _ in range(width)]
