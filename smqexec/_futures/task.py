@@ -180,7 +180,7 @@ class Task(PlannedFuture[R]):
             queue = self._queue
             if stream.length is None and stream.announced and queue is not None:
                 with suppress(CancelledError):  # the item ends with the task, if there is no length before
-                    queue.scheduler.streams.length(self, stream).exception()
+                    queue.scheduler.streams.length(self, stream).result()
             if stream.length is not None:
                 return stream.length
             if self._stage < DONE:

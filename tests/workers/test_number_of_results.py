@@ -214,6 +214,22 @@ def test_task_is_cancelled_while_its_number_is_asked(number: Any) -> None:
         assert outcome(task) == ("cancelled" if number == 3 else number)
 
 
+def test_scheduler_breaks_down_while_a_number_is_asked() -> None:
+    """The length fails as all that is pending; the generator task goes on."""
+    with planned(1) as (scheduler, queue):
+        counter = Counter(gate := Gate())
+        task = queue.submit(announced(counter, ["a", "b", "c", END]), "abc")
+        gate.wait_entered()
+        length = beside(len, task)
+        until(lambda: awaits(task, LENGTH))
+        error = Broken()
+        core_of(scheduler).break_down(error)
+        assert length.exception(DEADLINE) is error
+        gate.open()
+        assert task.result(DEADLINE) == ["a", "b", "c"]
+        assert len(task) == 3
+
+
 def test_length_asked_for_in_a_task_runs_the_generator_task_nested() -> None:
     """On one slot: the generator task, and what it needs, and what its number needs."""
     with planned(1, stopped=True) as (scheduler, queue):
