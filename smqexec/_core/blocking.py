@@ -1,7 +1,5 @@
 """How a thread blocks in every wait that may last: every 5 seconds it asks whether the wait can still end."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from .._futures.deadlines import deadline, left

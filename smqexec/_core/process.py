@@ -10,8 +10,6 @@ process ends at once, as with the standard library.
 Only the main thread runs the hooks, so no lock is needed; `schedulers` changes by single atomic steps.
 """
 
-from __future__ import annotations
-
 import atexit
 import concurrent.futures.thread as _registers_before_us
 import os

@@ -9,8 +9,6 @@ An exception of our own code leaves the planner in an unknown state.  So `break_
 with it, without the planner, and `submit` raises from then on.  Running tasks go on.
 """
 
-from __future__ import annotations
-
 import gc
 from concurrent.futures.thread import BrokenThreadPool
 from itertools import chain

@@ -10,8 +10,6 @@ new one started, if the queue may have more; else the task waits for the next wo
 runs nested.  So a backend gets no more workers than it has slots, and its own order never decides anything.
 """
 
-from __future__ import annotations
-
 from _thread import start_new_thread
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence

@@ -5,8 +5,6 @@ arguments are tasks and items of this scheduler, and none has failed (`_plain`).
 else.  An exception may interrupt `add` at any line: see ``recovery``.
 """
 
-from __future__ import annotations
-
 from _thread import start_new_thread
 from collections.abc import Sequence
 from concurrent.futures import Future

@@ -7,8 +7,6 @@ A drop of many nodes goes in slices, between which other threads have the lock. 
 still to be dropped (`State.unfinished_drops`): it waits for a node that never counts as done.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from concurrent.futures import CancelledError
 from itertools import chain

@@ -1,7 +1,5 @@
 """What the core calls in the rooms above: under the lock, but for `EventSink` and `Ends`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Protocol
 

@@ -4,8 +4,6 @@ Most things are added in the order of their numbers, so a line is a stack.  A th
 lower than that of the top.  No two things in a line have the same number.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict, deque
 from heapq import heapify, heappop, heappush
 from math import inf

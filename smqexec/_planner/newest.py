@@ -29,8 +29,6 @@ Invariant: if a live search owns a node but not a pending dependency of it, then
 dependency, or something in `todo`, at least as new, leads to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from math import inf
 from operator import attrgetter

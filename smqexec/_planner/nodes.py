@@ -11,8 +11,6 @@ A *relay* is a node without a queue.  It never starts, and goes from WAITING to 
 From `add` to the end the planner alone writes these fields, under its owner's lock.  Others read `_stage`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeAlias
 

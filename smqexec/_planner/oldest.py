@@ -1,8 +1,6 @@
 """Oldest first: the ready node that was submitted first goes first.  Nothing is searched."""
 
-from __future__ import annotations  # noqa: I001
-
-from collections import deque
+from collections import deque  # noqa: I001
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from operator import attrgetter

@@ -3,9 +3,7 @@
 A node waits while a dependency is not done.  No method but `__init__` checks its arguments.
 """
 
-from __future__ import annotations  # noqa: I001
-
-from collections import deque
+from collections import deque  # noqa: I001
 from collections.abc import Iterable
 from itertools import count
 from typing import Any

@@ -1,8 +1,6 @@
 """The searches of `NewestFirst`: begun, advanced, adopted, taken over, dissolved.  See ``newest``."""
 
-from __future__ import annotations  # noqa: I001
-
-from collections import deque
+from collections import deque  # noqa: I001
 from typing import Any
 
 from .line import GAP, HELD_BACK, Line, Search
