@@ -211,7 +211,7 @@ class Dispatcher:
         core, stopped = self._core, bool(self._stops)
         if core.observers and core.stopped is not stopped:
             event = "stop" if stopped else "resume"
-            section.first.append((partial(core.observers.notify, event, time=perf_counter()), ()))
+            section.first.append(partial(core.observers.notify, event, time=perf_counter()))
         core.stopped = stopped
         for queue in core.queues:
             queue.update_rules()

@@ -9,6 +9,7 @@ still to be dropped (`State.unfinished_drops`): it waits for a node that never c
 
 from collections import deque
 from concurrent.futures import CancelledError
+from functools import partial
 from itertools import chain
 from typing import Any, cast
 
@@ -213,7 +214,7 @@ class Termination:
         """Return a list for what ends in *section*, which then does as `finish`; workers start in between."""
         ended: list[Ended] = []
         # A task that runs in the calling thread may wait for one that waits for any of these.
-        section.first.append((self._tell, (ended, ran)))
+        section.first.append(partial(self._tell, ended, ran))
         section.then(self._release, ended)
         return ended
 
