@@ -8,7 +8,6 @@ other tasks, and all tasks at executors.  A task that raised ends by `Terminatio
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
@@ -41,10 +40,8 @@ class Dispatcher:
                     return None
                 queue.coming.pop(worker, None)
                 queue.idle.pop(worker, None)  # `QueueState.lose` leaves it there
-                if not queue.keeps_idle:
+                if worker.thread is None:
                     queue.name_worker(worker)
-                elif worker.thread is None:
-                    worker.thread = threading.get_ident()
                 # After `resize` there may be too many.
                 leaves = len(queue.workers) > queue.limit
                 if not leaves and (task := core.take(worker)) is None:
@@ -85,7 +82,7 @@ class Dispatcher:
             queue.update_rules()
             # Idle workers that are too many leave at once, others after their tasks.
             surplus = len(queue.workers) - queue.limit
-            queue.wake_idle(max(0, min(surplus, len(queue.idle))))
+            queue.wake_idle(min(surplus, len(queue.idle)))
             core.wake_all()
 
     def complete(self, worker: Worker, task: Task[Any], more: bool = True) -> Task[Any] | None:

@@ -224,12 +224,14 @@ class QueueState(PlannedQueue):
         self.has_rules = ruled or self.scheduler.stopped or bool(self.scheduler.observers)
 
     def name_worker(self, worker: Worker) -> None:
-        """Give *worker*, which has no thread, the first free name of a slot, once.  The lock is held."""
-        if not worker.number:
-            worker.number = heappop(self._numbers)
-            if not self._numbers:
-                heappush(self._numbers, worker.number + 1)
-            worker.thread = f"slot {worker.number}"
+        """Write `Worker.thread` as *worker* begins, in the calling thread.  The lock is held."""
+        if self.keeps_idle:
+            worker.thread = threading.get_ident()
+            return
+        worker.number = heappop(self._numbers)
+        if not self._numbers:
+            heappush(self._numbers, worker.number + 1)
+        worker.thread = f"slot {worker.number}"
 
     def leave(self, worker: Worker) -> None:
         """Remove *worker*.  The lock is held."""
