@@ -105,15 +105,15 @@ def break_down(
                 queue.refuse(broken)
         # No link between tasks can be trusted.  Without the lock, as this visits all objects of the process.
         found = [other for other in gc.get_objects() if issubclass(type(other), PlannedFuture)]
-        with core.exclusive():
+        with core.exclusive() as section:
             if worker is not None:
                 worker.task = None
-            ended = _end_without_planner(core, found, Failure(error), worker)
-            without_workers = [queue for queue in core.queues if not queue.workers]
+            ended = core.termination.ended_in(section, task)
+            ended += _end_without_planner(core, found, Failure(error), worker)
+            for queue in core.queues:
+                if not queue.workers:  # otherwise the last worker ends the backend
+                    section.then(queue.backend.join, False)
             core.wake_condition_waiters()
-        core.termination.finish(ended, task)
-        for queue in without_workers:  # otherwise the last worker ends the backend
-            queue.backend.join(wait=False)
 
 
 def _end_without_planner(
