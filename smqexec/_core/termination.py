@@ -11,7 +11,7 @@ from collections import deque
 from concurrent.futures import CancelledError
 from functools import partial
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 from .._futures.at_end import Foreign
 from .._futures.future import Failure, PlannedFuture, fate_of
@@ -149,14 +149,13 @@ class Termination:
         self._core.relays.discard(relay)
         relay.scheduler = relay.future = None
 
-    def drop(self, node: Node, failure: Failure | None, ended: list[Ended]) -> None:
+    def drop(self, node: Any, failure: Failure | None, ended: list[Ended]) -> None:
         """End *node* and its dependents with *failure*; None: cancel them.  Extend *ended*, for `finish`.
 
         The lock is held, and is released for a moment between two slices.
         """
-        core, inherited = self._core, failure
-        if failure is not None and type(node) is not Foreign:
-            inherited = failure.of(cast("PlannedFuture[Any]", node))
+        core = self._core
+        inherited = failure if failure is None or type(node) is Foreign else failure.of(node)
         to_drop = deque([node])
         core.unfinished_drops.append(to_drop)
         try:
