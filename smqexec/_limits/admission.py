@@ -127,13 +127,12 @@ def _add_limited(
         with uninterrupted():
             try:
                 with core.exclusive():
-                    # A queue that refuses tasks needs no room: `Submission.add` raises.
-                    refused = queue.refusal is not None
-                    if not refused:
-                        limit.enter(task, queue.pending, blocker)
-                        if not wait and blocker.locked():  # now: it is in no other submit's way
-                            limit.give_up(task, queue.pending)
-                if refused or blocker.acquire(False) or (wait and _wait(queue, blocker, timeout)):
+                    limit.enter(task, queue.pending, blocker)
+                    if queue.refusal is not None:
+                        limit.turn_away()  # it needs no room: `Submission.add` raises
+                    elif not wait and blocker.locked():  # now: it is in no other submit's way
+                        limit.give_up(task, queue.pending)
+                if blocker.acquire(False) or (wait and _wait(queue, blocker, timeout)):
                     added = add_now()
                 return added
             finally:
