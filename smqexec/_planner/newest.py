@@ -32,7 +32,6 @@ dependency, or something in `todo`, at least as new, leads to it.
 from collections.abc import Iterable
 from math import inf
 from operator import attrgetter
-from sys import maxsize
 from typing import Any
 
 from .line import GAP, HELD_BACK, Line, Search, Shelf
@@ -77,7 +76,7 @@ class NewestFirst(Searches):
         node._number = number
         self.put(node)
 
-    def take(self, queue: PlannedQueue, limit: int = maxsize, ended: Any = None) -> Any:
+    def take(self, queue: PlannedQueue, limit: int, ended: Any = None) -> Any:
         """Start and return the node of *queue* that goes first, after *ended*, a node of *queue*, has ended.
 
         Return None if none is ready, or if *limit* steps of search do not find it: the next call goes on.

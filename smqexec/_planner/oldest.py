@@ -98,7 +98,7 @@ class OldestFirst:
         for queue in dict.fromkeys(current._queue for current in planned):
             queue.line.sort()
 
-    def take(self, queue: PlannedQueue, limit: int = 0, ended: Any = None) -> Any:
+    def take(self, queue: PlannedQueue, limit: int, ended: Any = None) -> Any:
         if ended is None:
             queue.running += 1  # otherwise the task that starts takes the place of *ended*
         else:

@@ -9,8 +9,6 @@ from .nodes import (
     listed_dependencies,
 )  # fmt: skip
 
-PATH = 300  # a search begins with a path of at most so many nodes; `_advance` visits the others
-
 
 class Searches:
     """All searches of one planner.  `NewestFirst` adds the verbs."""
@@ -50,7 +48,7 @@ class Searches:
             del self.todo.things[-1]
             self.put(root)
             return None
-        path, rests, search = self._path(root, min(PATH, limit))
+        path, rests, search = self._path(root, limit)
         self.steps += len(path) or 1
         if not path:  # all its dependencies run; it is listed again once it is ready
             self.todo.remove(root)
@@ -91,14 +89,14 @@ class Searches:
             self.todo.push(search)
         return None
 
-    def _path(self, root: Any, most: int) -> tuple[list[Node], list[Any], Search | None]:
+    def _path(self, root: Any, limit: int) -> tuple[list[Node], list[Any], Search | None]:
         """Walk from *root* along first pending dependencies; return `path`, `rests`, the adopting search."""
         todo, things, number = self.todo, self.todo.things, root._number
-        # The nodes of the walk, at most *most*, now in no line.
+        # The nodes of the walk, at most *limit*, now in no line.
         path: list[Node] = []
         rests: list[Any] = []  # the other dependencies of these nodes, as frames
         node = need = root
-        for _ in range(most):
+        for _ in range(limit):
             # *need*: the first pending dependency of *node*.  The walk ends if there is none.
             need = node._dependencies
             if type(need) is list:
