@@ -11,7 +11,6 @@ with it, without the planner, and `submit` raises from then on.  Running tasks g
 
 import gc
 from concurrent.futures.thread import BrokenThreadPool
-from itertools import chain
 from typing import Any
 
 from .._calls.interrupts import LOGGER, uninterrupted
@@ -58,9 +57,7 @@ def _undo(core: State, queue: QueueState, task: Task[Any]) -> tuple[list[Worker]
     """Repair the order and the workers, and cancel *task*.  The lock is held, maybe by another thread."""
     if not hasattr(task, "_number"):  # the interruption came before the end of `add` of the planner
         task._home, task._stage = None, NEW
-    # From these `rebuild` finds all pending nodes; *task* may be half added.
-    others = [task, *core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
-    core.planner.rebuild(core.queues, others)
+    core.planner.rebuild(core.queues, [task, *core.roots()])  # *task* may be half added
     for each in core.queues:
         # The backend may lack a worker that has not begun; others may be in neither `idle` nor `coming`.
         each.leave_unbegun()

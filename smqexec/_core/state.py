@@ -113,6 +113,11 @@ class State(Exclusive):
         found = self.queues if queues is None else queues
         return [task for queue in found for worker in queue.workers for task in worker.tasks()]
 
+    def roots(self) -> list[Any]:
+        """Return nodes that lead to all pending nodes that the order does not list.  The lock is held."""
+        doomed = [node for nodes in self.unfinished_drops for node in nodes]
+        return [*self.running_tasks(), *self.relays, *doomed]
+
     def waiting_tasks(self) -> set[Any]:
         """Return the running tasks that wait for a condition, and do not count as running for it.  Locked."""
         return {task for wait in self.condition_waiters if wait.scheduler is self for task in wait.held or ()}

@@ -10,7 +10,6 @@ still to be dropped (`State.unfinished_drops`): it waits for a node that never c
 from collections import deque
 from concurrent.futures import CancelledError
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from .._futures.at_end import Foreign
@@ -116,9 +115,7 @@ class Termination:
     def pending(self) -> list[Any]:
         """Return all pending tasks, those submitted first in front.  Locked.  Cost: the whole graph."""
         core = self._core
-        # Each is listed by the order, or linked to a listed or running node, a relay, or an unfinished drop.
-        others = [*core.running_tasks(), *core.relays, *chain(*core.unfinished_drops)]
-        nodes = linked([*others, *core.planner.order.listed(core.queues)])
+        nodes = linked([*core.roots(), *core.planner.order.listed(core.queues)])
         found = [node for node in nodes if node._queue is not None and WAITING <= node._stage < RUNNING]
         return sorted(found, key=lambda node: node._number)
 
