@@ -11,7 +11,7 @@ of the scheduler whose tasks use the resource guards all fields.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -143,6 +143,8 @@ class Allocation(Node):
 
 
 class Allocating:
+    """How tasks take and return units.  The scheduler's lock is held in all methods."""
+
     def __init__(self, core: State) -> None:
         self._core = core  # the state; constant
 
@@ -160,14 +162,14 @@ class Allocating:
         for other in task._releases:
             at_end.hooks += (partial(self._releaser_ended, other),)
             other.releasers[task] = None
-            for resource in other.amounts if searches else ():
-                for waiting in resource._waiting:  # its units depend on one more task
-                    self._tell_searches(waiting)
+            for resource in other.amounts:
+                self._tell_searches(resource._waiting)  # units for these depend on one more task
 
-    def _tell_searches(self, allocation: Allocation) -> None:
-        """Extend searches that have visited the task of *allocation*, which needs more tasks to end."""
+    def _tell_searches(self, allocations: Iterable[Allocation]) -> None:
+        """Extend searches that have visited the tasks of *allocations*, which need more tasks to end."""
         for search in list(searches):
-            search.extend((ref(allocation.task),), (iter((allocation,)), self._core))
+            for allocation in allocations:
+                search.extend((ref(allocation.task),), (iter((allocation,)), self._core))
 
     def _next_allocated(self, queue: QueueState, limit: int, ended: Any = None) -> Any:
         """Do what `take` of the order does, and hold back tasks that lack units."""
@@ -187,7 +189,7 @@ class Allocating:
         self._core.planner.add_relay(allocation)
         self._core.relays.add(allocation)
         self._core.planner.hold_back(task, allocation)
-        self._tell_searches(allocation)
+        self._tell_searches([allocation])
         return False
 
     # End hooks, and what they call: each returns the nodes that became ready.
