@@ -1,10 +1,10 @@
-"""The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, but in hot paths.
+"""The one lock of a scheduler, and how to take it: by `Exclusive.exclusive`, except in hot paths.
 
 A signal handler or finalizer may interrupt the thread that holds the lock, perhaps in the middle of a change.
 A *reentrant* call, one that the handler makes, can't wait for the lock, as the thread goes on only when the
 handler has returned.  So the calls that handlers may make are *deferred*: the same thread makes them as soon
-as it has released the lock.  All other reentrant calls raise.  The lock is an RLock, as an RLock knows
-whether the calling thread holds it.
+as it has released the lock.  A call that only reads goes on; all other reentrant calls raise.  The lock is an
+RLock, as an RLock knows whether the calling thread holds it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Exclusive:
     def spin_and_lock(self) -> None:
         """Take the lock, which another thread holds: the caller has tried once."""
         # A thread that blocks at once gets the lock at its release, but then waits for the interpreter lock:
-        # three times the cost with 16 threads.  Spinning would double the main thread's submits on 3.13t.
+        # three times the cost with 16 threads.  Not in the main thread: it would double its submits on 3.13t.
         if get_ident() not in MAIN:
             for _ in range(SPINS):
                 time.sleep(0)  # lets the holder go on

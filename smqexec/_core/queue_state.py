@@ -36,7 +36,7 @@ searches: dict[Search, None] = {}
 
 
 class Backend:
-    """What runs the workers of a queue.  Only `resize` and `lose` are called under the scheduler's lock."""
+    """What runs the workers of a queue.  Of all methods only `resize` and `lose` may find the lock held."""
 
     #: Workers without a task become idle; else they leave.  Constant, as the next two.
     keeps_idle = True

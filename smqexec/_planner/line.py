@@ -31,7 +31,7 @@ GAP: Any = Thing(inf)
 
 
 class Line:
-    """Things by number.  Cost, over all calls: O(1) at the top or of a `map`, O(log n) for late ones."""
+    """Things by number.  Cost, averaged: O(1) for one on top or of a `map`, O(log n) for other late ones."""
 
     __slots__ = ("descending", "gaps", "heap", "late", "late_top", "things")
 
