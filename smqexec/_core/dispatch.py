@@ -6,8 +6,6 @@ the task has no record of waiters, callbacks and hooks (`AtEnd`), and the queue 
 other tasks, and all tasks at executors.  A task that raised ends by `Termination.fail`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
@@ -175,7 +173,7 @@ class Dispatcher:
                 promoted = core.planner.promote(task)
         return promoted
 
-    def stop(self, stop: Stop | None = None) -> Stop:
+    def stop(self, stop: "Stop | None" = None) -> "Stop":
         """Let no task start while *stop*, in general a new one, holds; return it."""
         core = self._core
         stop = stop or Stop(self)
@@ -188,7 +186,7 @@ class Dispatcher:
             core.ending.cancel_held()
         return stop
 
-    def resume(self, stop: Stop | None = None) -> None:
+    def resume(self, stop: "Stop | None" = None) -> None:
         """End *stop*, if it holds; or all stops.  After the last one tasks start again."""
         core = self._core
         if core.deferred(self.resume, stop):
