@@ -167,11 +167,10 @@ class Dispatcher:
     def promote(self, task: Task[Any]) -> bool:
         """Make *task* count as newly submitted; return False if it is not pending."""
         core = self._core
-        promoted = False
         if not core.deferred(self.promote, task):
             with core.changing():
-                promoted = core.planner.promote(task)
-        return promoted
+                return core.planner.promote(task)
+        return False
 
     def stop(self, stop: "Stop | None" = None) -> "Stop":
         """Let no task start while *stop*, in general a new one, holds; return it."""

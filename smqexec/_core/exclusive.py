@@ -55,7 +55,7 @@ class Exclusive:
 
     def yield_lock(self) -> None:
         """Release the lock, which is held, for other threads, and take it again."""
-        starts = self.take_starts()
+        starts = self.take_starts()  # kept: tasks of an inline queue run in this thread, and in no other
         self.lock.release()
         time.sleep(0)
         self.lock.acquire()

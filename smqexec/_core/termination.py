@@ -153,7 +153,7 @@ class Termination:
         """
         core = self._core
         inherited = failure if failure is None or type(node) is Foreign else failure.of(node)
-        to_drop = deque([node])
+        to_drop: deque[Node] = deque([node])
         core.unfinished_drops.append(to_drop)
         try:
             while to_drop:
