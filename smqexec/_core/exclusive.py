@@ -45,7 +45,7 @@ class Exclusive:
     def __init__(self) -> None:
         # Guards the planner, all queues and tasks, and all of `State`.  `State.abandon` replaces it.
         self.lock: Any = threading.RLock()
-        # Workers to start.  The thread that releases the lock takes them: so the list is empty then.
+        # Workers to start.  The thread that releases the lock takes them: while it is free the list is empty.
         self.starts: list[Worker] = []
 
     #: Start these workers; the lock is not held.
@@ -55,7 +55,7 @@ class Exclusive:
 
     def yield_lock(self) -> None:
         """Release the lock, which is held, for other threads, and take it again."""
-        starts = self.take_starts()  # kept: tasks of an inline queue run in this thread, and in no other
+        starts = self.take_starts()  # kept, as the thread that starts an inline worker may run its tasks
         self.lock.release()
         time.sleep(0)
         self.lock.acquire()
@@ -69,7 +69,7 @@ class Exclusive:
     def spin_and_lock(self) -> None:
         """Take the lock, which another thread holds: the caller has tried once."""
         # A thread that blocks at once gets the lock at its release, but then waits for the interpreter lock:
-        # three times the cost with 16 threads.  Not in the main thread: it would double its submits on 3.13t.
+        # three times the cost with 16 threads.  In the main thread spinning doubles submits on 3.13t.
         if get_ident() not in MAIN:
             for _ in range(SPINS):
                 time.sleep(0)  # lets the holder go on
