@@ -165,7 +165,7 @@ def test_stop_and_end() -> None:
         scheduler.stop()
         gate.open()
         scheduler.stop(wait=True)
-        assert paused[0].cancel() is False
+        paused[0].cancel()  # whether it has ended on return depends on its worker
         with pytest.raises(CancelledError):
             paused[0].result(DEADLINE)
         scheduler.resume()

@@ -1025,7 +1025,7 @@ def test_checkpoint_blocks_while_stopped_and_ends_a_cancelled_task() -> None:
         assert not rounds
         scheduler.resume()
         until(lambda: rounds)
-        assert not task.cancel()
+        task.cancel()  # whether it has ended on return depends on its worker
         with pytest.raises(CancelledError):
             task.result(DEADLINE)
         assert task.cancelled() and scheduler.counts()["cancelled"] == 1
@@ -1050,7 +1050,8 @@ def test_one_of_two_paused_tasks_is_cancelled(exiting: bool) -> None:
         gate.open()
         scheduler.stop(wait=True)
         core_of(scheduler).exiting = False
-        assert one.cancel() is exiting
+        assert one.cancelled() is exiting
+        one.cancel()
         with pytest.raises(CancelledError):
             one.result(DEADLINE)
         assert two.running() is not exiting
