@@ -114,17 +114,16 @@ def test_waiter_of_a_client_keeps_its_event() -> None:
         assert event.wait(DEADLINE) and waiter.event is event
 
 
-def test_what_wait_has_returned_changes_no_more() -> None:
+def test_what_wait_has_returned_changes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even if the thread that ends a future is about to tell our waiter, which has left."""
     telling = Gate()
     with planned(1) as (_, queue):
         gate, task = occupy(queue)
         task._waiters.append(SimpleNamespace(add_result=lambda _: telling.enter()))  # told before ours
-        waiting = beside(smqexec.wait, [task], 0.5)
-        until(lambda: len(waiters_of(task)) == 2)
-        gate.open()
-        telling.wait_entered()
-        done, not_done = waiting.result(DEADLINE)
+        # The task ends as the time is over.
+        monkeypatch.setattr(waits.Waiter, "sleep", lambda *_: gate.open() or telling.wait_entered())
+        done, not_done = smqexec.wait([task], 1)
+        monkeypatch.undo()
         telling.open()
         assert queue.submit(int).result(DEADLINE) == 0  # the one worker has told all waiters
         assert (done, not_done) == (set(), {task})
