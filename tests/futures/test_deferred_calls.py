@@ -22,6 +22,7 @@ from strikes import CALLS, Struck, blow, each_step, handling
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler
+from smqexec._calls import interrupts
 from smqexec._calls.interrupts import DEFERRED
 
 
@@ -310,14 +311,15 @@ def test_cancel_under_contention_waits_for_the_lock() -> None:
         assert all(each.result(DEADLINE) for each in cancelling)
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers that send signals")
-def test_periodic_handler_while_another_thread_has_the_lock() -> None:
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs pthread_kill")
+def test_handler_that_is_called_again_and_again_while_another_thread_has_the_lock() -> None:
     """One handler waits for the lock; those that interrupt it are put off, and do not nest."""
     depths: list[int] = []
     depth = 0
     with planned(1) as (scheduler, queue):
         gate, running = occupy(queue)
         pending = queue.submit(str, running)
+        release = hold(lock_of(scheduler))
 
         def handle(*_: object) -> None:
             nonlocal depth
@@ -328,17 +330,24 @@ def test_periodic_handler_while_another_thread_has_the_lock() -> None:
             scheduler.resume()
             depth -= 1
 
-        timer = threading.Timer(0.3, hold(lock_of(scheduler)))
-        timer.start()
-        with handling(signal.SIGALRM, handle):
-            signal.setitimer(signal.ITIMER_REAL, 1e-3, 1e-3)
+        def strike(put_off: Callable[[dict[int, Any]], object]) -> None:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+            until(lambda: interrupts._block and put_off(interrupts._block._struck))
+
+        def strike_often() -> None:
             try:
-                until(lambda: timer.finished.is_set() and len(depths) > 50)
+                until(lambda: interrupts._block)  # the handler waits for the lock
+                for _ in range(20):
+                    strike(lambda struck: struck.pop(signal.SIGALRM, None))
+                strike(bool)
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-        timer.join(DEADLINE)
-        assert max(depths) < 20
-        scheduler.resume()
+                release()
+
+        with handling(signal.SIGALRM, handle):
+            striking = beside(strike_often)
+            signal.raise_signal(signal.SIGALRM)
+            striking.result(DEADLINE)
+        assert depths == [1, 2]
         gate.open()
         assert queue.submit(int).result(DEADLINE) == 0
 
