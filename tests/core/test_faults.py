@@ -448,8 +448,8 @@ ACTS: dict[str, Callable[[Queue, Any], object]] = {
 def test_callback(act: str, how: str) -> None:
     """With any act in any callback, the next callback is called and other tasks go on."""
     with planned(2, 1, stopped=True) as (scheduler, queue, other):
-        fn = {"failed": fail, "dropped": fail, "value": yielding, "missing": yielding}.get(how, lambda: [1])
-        task: Any = queue.submit(fn)
+        fn = {"failed": fail, "dropped": fail, "value": yielding, "missing": yielding}.get(how, lambda _: [1])
+        task: Any = queue.submit(fn, Future() if how == "cancelled" else None)
         watched = {
             "dropped": lambda: other.submit(nothing, task),
             "part": lambda: task[0],
@@ -462,7 +462,7 @@ def test_callback(act: str, how: str) -> None:
         heir = other.submit(lambda end: end.done(), settled(watched))
         scheduler.resume()
         if how == "cancelled":
-            task.cancel()
+            beside(task.cancel)  # in this thread Ctrl-C in the callback would end the tests
         assert ended.wait(DEADLINE)
         assert heir.result(DEADLINE)
         healthy(queue, other)
