@@ -80,7 +80,8 @@ def perform(queue: QueueState, worker: Worker, begin: Callable[[QueueState, Work
                     scheduler.streams.open_stream(task, fn, *materialise(args, form))
                     # Last: a thread that finds the name in place of the function also finds the stream.
                     task._fn = fn = name_of(fn)
-                    args = form = task._args = task._form = None
+                    args = form = task._form = None
+                    task._args = ()  # not None: the call goes on, with its iterator
                     value = scheduler.streams.drive(worker, task, value)
             except BaseException as exception:
                 strip_ours(exception)

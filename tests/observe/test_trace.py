@@ -18,7 +18,7 @@ from weakref import ref
 
 import pytest
 from gate import DEADLINE, Gate
-from generating import count
+from generating import Fed, count
 from internals import core_of
 from outcomes import fail, outcome
 from programs import forks, run
@@ -131,7 +131,7 @@ def test_what_ends_while_the_recording_begins(path: Path, monkeypatch: pytest.Mo
     assert task.start <= task.end
 
 
-@pytest.mark.parametrize("fn", [abs, fail])
+@pytest.mark.parametrize("fn", [abs, fail, count, Fed(ValueError("no frame"))])
 def test_recording_that_begins_within_the_report_of_an_end(path: Path, fn: Any) -> None:
     gate = Gate()
 

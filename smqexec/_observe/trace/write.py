@@ -153,7 +153,7 @@ class Recording(AbstractContextManager["Recording"]):
                 found: list[Any] = [(task, task._queue, [*dependencies_of(task)], None) for task in tasks]
                 for each in [worker for queue in scheduler.queues for worker in queue.workers]:
                     # Else the call of a task is over, and its end perhaps reported, to others alone.
-                    running = [task for task in each.tasks() if task._args is not None or task._stream]
+                    running = [task for task in each.tasks() if task._args is not None]
                     found += [(task, each.queue, [], each.thread) for task in running]
             for task, queue, needs, worker in found:
                 add(("submit", None, number_of(task), queue, numbers_of(needs), label_of(task)))
