@@ -184,7 +184,7 @@ class ExecutorBackend(Backend):
         engine: Engine = self._engine
         task: Any = worker.task
         fn, args, form = task._fn, task._args, task._form
-        task._args = task._form = None  # if `materialise` fails, there are no arguments: see `_fail`
+        task._args, task._form = (), {}  # if `materialise` fails, `Engine.explain` gets no arguments
         try:
             # The length is asked for in this process, with values as arguments.
             take = None if announcement(fn) is not None else partial(stand_in, takes=engine.takes)
@@ -257,8 +257,7 @@ class ExecutorBackend(Backend):
         # A task may raise the BrokenExecutor of another executor.
         ended = is_end(error) if refused else isinstance(error, BrokenExecutor) and self._engine.ended()
         if not ended:
-            if task._args is not None:
-                error = self._engine.explain(error, task._fn, task._args, task._form)
+            error = self._engine.explain(error, task._fn, task._args, task._form)
             note(error, task, queue.name)
         self._release(task)
         if ended:

@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from operator import add
 from pathlib import Path
 from typing import Any
 from weakref import ref
 
 import pytest
+from engines import manual
 from gate import DEADLINE, Gate
 from generating import Fed, count
 from internals import core_of
@@ -148,6 +149,27 @@ def test_recording_that_begins_within_the_report_of_an_end(path: Path, fn: Any) 
             outcome(ending)
             queue.submit(add, 1, 2).result(DEADLINE)
     assert [(task.name, task.outcome) for task in read(path).tasks] == [("add", "done")]
+
+
+def test_recording_that_begins_while_a_value_is_fetched_for_an_executor(path: Path) -> None:
+    gate = Gate()
+
+    class Remote(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            gate.enter()
+            return super().result(timeout)
+
+    value = Remote()
+    value.set_result(-1)
+    with manual(1) as (scheduler, executor, queue):
+        submitted = beside(queue.submit, abs, value)
+        gate.wait_entered()
+        with record(scheduler, path):
+            gate.open()
+            executor.wait_for(1)
+            executor.run()
+            assert submitted.result(DEADLINE).result(DEADLINE) == 1
+    assert [(task.name, task.outcome) for task in read(path).tasks] == [("abs", "done")]
 
 
 def test_two_recordings_at_once(tmp_path: Path) -> None:
