@@ -13,7 +13,7 @@ function lineBetween(from, to) {
   const least = view.gutter - 50, most = view.width + 50;
   if (Math.max(x0, x1) < least || Math.min(x0, x1) > most) return null;
   const point = (x, y) => {
-    const within = Math.min(Math.max(x, least), most);
+    const within = clamp(x, least, most);
     return within === x ? [x, y] : [within, y0 + (y1 - y0) * (within - x0) / (x1 - x0)];
   };
   return [...point(x0, y0), ...point(x1, y1)];
@@ -38,7 +38,7 @@ function drawArrows(task) {
 }
 
 function strokeArrow(x0, y0, x1, y1) {
-  const bend = Math.max(Math.min(Math.abs(x1 - x0) / 2, 60), 12);
+  const bend = clamp(Math.abs(x1 - x0) / 2, 12, 60);
   context.beginPath();
   context.moveTo(x0, y0);
   context.bezierCurveTo(x0 + bend, y0, x1 - bend, y1, x1 - 5, y1);

@@ -87,7 +87,7 @@ function step(along, down) {
   let to = from < 0 ? central() : from;
   if (from >= 0 && along) {
     const {first, until} = laneOf(from);
-    to = Math.min(Math.max(from + along, first), until - 1);
+    to = clamp(from + along, first, until - 1);
   } else if (from >= 0) {
     let i = lanes.indexOf(laneOf(from)) + down;
     while (lanes[i] && lanes[i].first === lanes[i].until) i += down;

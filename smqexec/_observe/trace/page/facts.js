@@ -49,20 +49,16 @@ function select(task) {
 // A list of tasks to go to.
 function links(title, tasks) {
   if (!tasks.length) return [];
-  const list = element("ul");
-  for (const task of tasks.slice(0, MOST_LINKS)) {
-    if (task === UNKNOWN) {
-      list.append(element("li", {}, "a task that is not in the file"));
-      continue;
-    }
-    const text = element("span", {className: "name"}, `${SIGN[outcome[task]]}${nameOf(task)}`);
-    const button = element("button", {type: "button"}, text, ` #${number[task]}`);
-    button.addEventListener("click", () => goTo(task));
-    list.append(element("li", {}, button));
-  }
-  const more = tasks.length - MOST_LINKS;
-  if (more > 0) list.append(element("li", {}, `and ${counted(more)} more`));
+  const entries = tasks.slice(0, MOST_LINKS).map(linkTo), more = tasks.length - MOST_LINKS;
+  if (more > 0) entries.push(`and ${counted(more)} more`);
+  const list = element("ul", {}, ...entries.map(entry => element("li", {}, entry)));
   return [element("h3", {}, `${title} (${counted(tasks.length)})`), list];
+}
+
+function linkTo(task) {
+  if (task === UNKNOWN) return "a task that is not in the file";
+  const text = element("span", {className: "name"}, `${SIGN[outcome[task]]}${nameOf(task)}`);
+  return element("button", {type: "button", onclick: () => goTo(task)}, text, ` #${number[task]}`);
 }
 
 function goTo(task) {

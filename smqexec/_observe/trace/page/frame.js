@@ -33,7 +33,7 @@ function drawAxis() {
 // A point of time, so precise that the next one, `step` later, looks different.
 function tickText(time, step) {
   const [scale, unit] = UNITS.find(([scale]) => Math.abs(time) >= scale && scale < 60e6) || UNITS.at(-1);
-  const digits = Math.min(Math.max(Math.ceil(-Math.log10(step / scale) - 1e-9), 0), 9);
+  const digits = clamp(Math.ceil(-Math.log10(step / scale) - 1e-9), 0, 9);
   return `${(time / scale).toFixed(digits)}\u00a0${unit}`;
 }
 

@@ -19,8 +19,7 @@ const COUNT = start.length;
 
 const nameOf = task => run.names[name[task]];
 const isUndone = task => outcome[task] === FAILED || outcome[task] === CANCELLED;
-const byNumber = new Map();
-for (let task = 0; task < COUNT; task++) byNumber.set(number[task], task);
+const byNumber = new Map(run.number.map((each, task) => [each, task]));
 
 // Lanes and rows.
 
@@ -39,6 +38,8 @@ const laneOf = task => lanes[laneOfTask[task]];
 // The times of items, sorted.  If the program was killed, their task may not be in the file.
 run.producers.forEach((task, item) => { if (task !== UNKNOWN) laneOf(task).items.push(run.items[item]); });
 for (const {items} of lanes) items.sort((a, b) => a - b);
+
+const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 
 // The first index from `low` to `high` whose value in the sorted `values` is not below `wanted`.
 function lowerBound(values, wanted, low, high) {

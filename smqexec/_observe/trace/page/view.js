@@ -15,6 +15,7 @@ const extent = byId("extent");
 const overview = byId("overview");
 
 const SPAN = Math.max(run.span, 1);
+const MARGIN = SPAN * 0.02, WHOLE = SPAN + 2 * MARGIN;  // around the run, and all that can be shown
 const view = {from: 0, until: 0, width: 0, height: 0, gutter: 0, selected: -1, hovered: -1, path: true};
 
 const widthOfTime = () => Math.max(view.width - view.gutter, 1);
@@ -24,10 +25,8 @@ const timeAt = x => view.from + (x - view.gutter) / scale();
 
 // Show the time from `from`, for `span`: within the run, and a little around it.
 function show(from, span) {
-  const whole = SPAN * 1.04;
-  span = Math.min(Math.max(span, LEAST_SPAN), whole);
-  const least = -SPAN * 0.02;
-  view.from = Math.min(Math.max(from, least), least + whole - span);
+  span = clamp(span, LEAST_SPAN, WHOLE);
+  view.from = clamp(from, -MARGIN, SPAN + MARGIN - span);
   view.until = view.from + span;
   redraw();
 }
@@ -38,23 +37,20 @@ const pan = pixels => show(view.from + pixels / scale(), view.until - view.from)
 // Magnify by `factor` around the point `x`.
 function zoom(factor, x = view.gutter + widthOfTime() / 2) {
   const time = timeAt(x);
-  const span = Math.min(Math.max((view.until - view.from) / factor, LEAST_SPAN), SPAN * 1.04);
+  const span = clamp((view.until - view.from) / factor, LEAST_SPAN, WHOLE);
   show(time - span * (x - view.gutter) / widthOfTime(), span);
 }
 
-// Set the places of rows and lanes: `y` from the top of the first row, and `height`.
-const ROWS_HEIGHT = (() => {
-  let y = GAP;
-  for (const row of rows) {
-    row.y = y;
-    const count = row.lanes.length;
-    const height = row.thread ? Math.max(Math.min(LANE, MOST_ROW / count), LEAST_LANE) : HEAD / count;
-    row.height = height * count;
-    row.lanes.forEach((lane, depth) => { lane.y = y + depth * height; lane.height = height; });
-    y += row.height + GAP;
-  }
-  return y;
-})();
+// Set the places of rows and lanes: `y` from the top of all rows, and `height`.
+let rowsHeight = GAP;
+for (const row of rows) {
+  row.y = rowsHeight;
+  const count = row.lanes.length;
+  const height = row.thread ? clamp(MOST_ROW / count, LEAST_LANE, LANE) : HEAD / count;
+  row.height = height * count;
+  row.lanes.forEach((lane, depth) => { lane.y = row.y + depth * height; lane.height = height; });
+  rowsHeight += row.height + GAP;
+}
 
 const screenY = y => AXIS + y - box.scrollTop;
 
@@ -97,7 +93,7 @@ function resize() {
   view.width = box.clientWidth;
   view.height = box.clientHeight;
   view.gutter = view.width < 600 ? 90 : 150;
-  extent.style.height = `${Math.max(ROWS_HEIGHT + AXIS, view.height)}px`;
+  extent.style.height = `${Math.max(rowsHeight + AXIS, view.height)}px`;
   for (const each of [canvas, overview]) {
     each.width = Math.round(each.clientWidth * ratio);
     each.height = Math.round(each.clientHeight * ratio);
