@@ -77,8 +77,7 @@ class Task(PlannedFuture[R]):
     _home = Node._queue  # type: ignore[misc]
     _queue: Home | None
     _fn: Any  # the function; once that is released, its name as a str
-    # The arguments and their form, as `encode` returns them.  `_args` is () while the call goes on as an
-    # iterator, and None once it is over.
+    # The arguments and their form, as `encode` returns them; None once the call is over.
     # Exception: if `_args` is None before the start, the arguments are the dependencies (of the form ALL).
     # `_empty` then writes a list of them, at the start: see `Submission._plain`.
     _args: Any

@@ -7,7 +7,6 @@ a task that never ran is reported just after it.
 
 import itertools
 import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from threading import RLock, get_ident
@@ -28,20 +27,16 @@ new_scheduler_hooks: list[Callable[[Any], object]] = []
 
 # The numbers of observed tasks, in all schedulers of the process.
 _numbers = itertools.count(1)
-# Guards `_numbers` without the GIL.  Reentrant: a finalizer may interrupt a thread that counts.
+# Guards `_numbers`: without the GIL, `next` is not atomic.  Reentrant: a finalizer may interrupt a count.
 _numbering: Any = RLock()
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows can't fork
     os.register_at_fork(after_in_child=_numbering._at_fork_reinit)  # a thread may hold it at the fork
 
 
-def _next_number() -> int:
+def next_number() -> int:
     with _numbering:
         return next(_numbers)
-
-
-# With the GIL, counting is atomic.
-next_number = _numbers.__next__ if getattr(sys, "_is_gil_enabled", lambda: True)() else _next_number
 
 
 def number_of(task: Any) -> int:
