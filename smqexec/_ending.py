@@ -27,13 +27,13 @@ class Ending:
         # The tasks that a stop held at exit are being cancelled.  Under the lock.
         self._cancels_held = False
 
-    def warn_if_stalled(self, awaited: Any, elsewhere: bool = False) -> bool:
+    def warn_if_stalled(self, awaited: Any, elsewhere: bool = False, over: Callable[[], bool] = bool) -> bool:
         """Return True if nothing runs and nothing can start, after logging why a wait may never end.
 
         *awaited*: a future, or words.  *elsewhere*: also warn if only futures of other executors may come.
         """
         schedulers = stalled(self._core, elsewhere)
-        if not schedulers:
+        if not schedulers or over():  # what ran may have ended before that look: then the wait is over
             return False
         reasons = [why.overview(self._core) if isinstance(awaited, str) else awaited.why()]
         reasons += [why.overview(other) for other in schedulers[1:]]
@@ -130,16 +130,14 @@ class Ending:
         """Wait until nothing is pending or running; cancel tasks that can never start."""
         warned = False
 
-        def warn() -> bool:
+        def warn(over: object) -> bool:
             nonlocal warned
-            if stalled(self._core):
-                warned = True
+            if stalled(core := self._core):
                 message = "cancelling %s at exit, as nothing runs and nothing can start: %s"
-                self._cancel_at_exit(message, why.overview(self._core))
-            elif not warned and stalled(self._core, elsewhere=True, endless=True):
+                self._cancel_at_exit(message, why.overview(core))
+            elif not warned and stalled(core, elsewhere=True, endless=True):
                 warned = True
-                message = "the interpreter's exit waits for what may never end: %s"
-                LOGGER.warning(message, why.overview(self._core))
+                LOGGER.warning("the interpreter's exit waits for what may never end: %s", why.overview(core))
             return False  # ask again: the awaited end may come, and other tasks be stalled then
 
         self._core.waiting.until(self._idle, warn=warn)

@@ -148,15 +148,15 @@ def _add_limited(
 def _wait(queue: QueueState, blocker: threading.Lock, timeout: float | None) -> bool:
     """Block until *blocker* is released, and return True; raise after *timeout* seconds."""
     limit: Any = queue.pending_limit
-    pending = counted(limit.limit, "pending task")
-    full = f"queue {queue.name!r} is full: {pending}, max_pending={limit.limit}"
+    full = f"queue {queue.name!r} is full: {counted(limit.limit, 'pending task')}, max_pending={limit.limit}"
     events = sys.modules.get("asyncio.events")  # None: no thread runs an event loop
     if timeout != 0 and events is not None and events._get_running_loop() is not None:
         raise RuntimeError(
             f"{full}; submit() would block the event loop of this thread: "
             "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
         )
-    warn = partial(queue.scheduler.warn_if_stalled, f"room in queue {queue.name}")
+    room, over = f"room in queue {queue.name}", lambda: not blocker.locked()
+    warn = partial(queue.scheduler.warn_if_stalled, room, over=over)
     if not interruptible(block, partial(blocker.acquire, True), timeout, warn):
         raise TimeoutError(full)
     return True

@@ -41,7 +41,7 @@ class ConditionWait(Wait):
     """
 
     def __init__(
-        self, core: State, holds: Callable[[], bool], queue: QueueState | None, log: Callable[[], bool]
+        self, core: State, holds: Callable[[], bool], queue: QueueState | None, log: Callable[..., bool]
     ) -> None:
         super().__init__(set(), FIRST_COMPLETED)
         # Constant: the state of the awaited scheduler, which calls the condition under its lock; the queue
@@ -188,8 +188,10 @@ def wait_for(wait: Wait, end: float | None) -> bool:
 
 def _warn(wait: Wait) -> bool:
     """Log, once, why *wait* may never end, if nothing can go on; return True if that was logged."""
-    if not wait.warned:
-        wait.warned = wait.log() if isinstance(wait, ConditionWait) else log_if_stalled(wait.awaited())
+    if not wait.warned and isinstance(wait, ConditionWait):
+        wait.warned = wait.log(over=wait.satisfied)
+    elif not wait.warned:
+        wait.warned = log_if_stalled(wait.awaited())
     return wait.warned
 
 

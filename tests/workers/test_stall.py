@@ -12,7 +12,17 @@ from typing import Any
 
 import pytest
 from gate import DEADLINE, Gate, begun, occupy
-from internals import blocked_on, blocking, core_of, lock_of, paused_in, searches_in, stall
+from internals import (
+    blocked_on,
+    blocking,
+    core_of,
+    idle_in,
+    lock_of,
+    paused_in,
+    searches_in,
+    stall,
+    workers_of,
+)
 from threads import beside, planned, until
 
 import smqexec
@@ -284,6 +294,39 @@ def test_waits_that_make_progress_say_nothing(
         gates[1].open()
         for each in waiting:
             each.result(DEADLINE)
+    assert not caplog.records
+
+
+WAITS: dict[str, Callable[[Scheduler, Queue, Any], object]] = {
+    "result": lambda scheduler, queue, task: task.result(DEADLINE),
+    "exception": lambda scheduler, queue, task: task.exception(DEADLINE),
+    "several": lambda scheduler, queue, task: smqexec.wait([task], DEADLINE),
+    "all": lambda scheduler, queue, task: scheduler.wait(DEADLINE),
+    "the end": lambda scheduler, queue, task: queue.shutdown(),
+    "room": lambda scheduler, queue, task: queue.options(timeout=DEADLINE).submit(int),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_end_that_comes_as_the_thread_asks_is_no_stall(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It finds that nothing runs, and its wait is over."""
+    gate, stalled = Gate(), stall.stalled
+
+    def late(*args: Any, **options: Any) -> Any:
+        gate.open()
+        until(lambda: idle_in(queue) or not workers_of(queue))
+        return stalled(*args, **options)
+
+    monkeypatch.setattr(smqexec._ending, "stalled", late)
+    monkeypatch.setattr(stall, "stalled", late)
+    with planned() as (scheduler,):
+        queue = Queue(scheduler, 1, max_pending=1)
+        task = gate.hold(queue)
+        if name == "room":
+            queue.submit(int)
+        WAITS[name](scheduler, queue, task)
     assert not caplog.records
 
 
