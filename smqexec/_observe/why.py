@@ -21,6 +21,7 @@ from .._futures.names import counted, known_as, shown
 from .._futures.task import Task
 from .._limits.resources import Allocation, Resource
 from .._planner.nodes import DONE, READY, RUNNING, dependencies_of, dependents_of
+from .._workers.stall import links
 from .._workers.waiting import ConditionWait
 from .._workers.waits import Wait
 
@@ -92,20 +93,17 @@ class _Report:
         path: list[Any] = []
         needed = future
         while needed is not None and type(needed) is not Allocation:
-            if isinstance(needed, (Task, Item, Foreign)):  # a barrier or `Settled` stands for its own
-                path.append(needed)
+            path.append(needed)
             needed = next((other for other in dependencies_of(needed) if other._stage < DONE), None)
-        if len(path) == 1:
+        needs = links(path)
+        if not needs:
             return f"waiting: {'what it needs has just ended' if needed is None else _lacking(needed)}"
-        _, *passed, last = path
-        chain = [self._name(other) for other in passed[:NAMED]]
-        if len(passed) > NAMED:
-            chain.append(f"{len(passed) - NAMED} more")
-        words = ", which needs ".join([*chain, self._name(last)])
-        if isinstance(last, Task):
-            words += f" ({self.cause(last)})"
+        chain = [f"{verb} {self._name(other)}" for verb, other in needs[:NAMED] + needs[NAMED:][-1:]]
+        if len(needs) > NAMED + 1:
+            chain.insert(NAMED, f"needs {len(needs) - NAMED - 1} more")
+        cause = f" ({self.cause(path[-1])})" if isinstance(path[-1], Task) else ""
         more = sum(other._stage < DONE for other in set(dependencies_of(future))) - 1
-        return f"waiting: needs {words}" + (f", and {more} more" if more > 0 else "")
+        return f"waiting: {', which '.join(chain)}{cause}" + (f", and {more} more" if more > 0 else "")
 
     def _running(self, task: Any) -> str:
         """Return the thread of running *task*, and the futures that it waits for."""
@@ -171,8 +169,9 @@ def _slots(queue: QueueState) -> str:
 
 
 def _shortage(resource: Resource) -> str:
-    tasks = _listed(lambda each: f"{_task_of(each)} needs {each.amounts[resource]}", resource._waiting)
-    return f"{_share(resource)}; {counted(len(resource._waiting), 'task lacks it', 'tasks lack it')}: {tasks}"
+    waiting = resource._waiting
+    tasks = _listed(lambda each: f"{known_as(each.task, each.name)} needs {each.amounts[resource]}", waiting)
+    return f"{_share(resource)}; {counted(len(waiting), 'task lacks it', 'tasks lack it')}: {tasks}"
 
 
 def _lacking(allocation: Allocation) -> str:
@@ -195,15 +194,11 @@ def _share(resource: Resource) -> str:
 def _holder(share: tuple[Allocation, int]) -> str:
     allocation, units = share
     words = [f"{units} units"] if units > 1 else []
+    name = allocation.name if allocation.task is None else known_as(allocation.task, allocation.name)
     if allocation.task is None:  # it has ended, and keeps them
         ended = counted(len(allocation.releasers), "task has ended", "tasks have ended")
         words.append(f"until {ended}" if allocation.releasers else "kept: no task releases it")
-    return f"{_task_of(allocation)} ({', '.join(words)})" if words else _task_of(allocation)
-
-
-def _task_of(allocation: Allocation) -> str:
-    task = allocation.task
-    return allocation.name if task is None else known_as(task, allocation.name)
+    return f"{name} ({', '.join(words)})" if words else name
 
 
 def _listed(name: Callable[[Any], str], values: Collection[Any]) -> str:

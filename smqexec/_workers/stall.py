@@ -12,11 +12,11 @@ waits for must be stalled, too.  Each is read under its own lock, so the answer 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import Any
 
 from .._core.exclusive import Section
-from .._core.queue_state import Worker
+from .._core.queue_state import Barrier, Worker
 from .._core.state import State
 from .._futures.at_end import Foreign
 from .._futures.future import PlannedFuture
@@ -33,9 +33,15 @@ def check_cycle(wait: Wait) -> None:
     with Section(wait.scheduler):
         cycle = _cycle_of(wait)
     if cycle:
-        first, *others = [repr(node) for node in cycle if isinstance(node, PlannedFuture)]
-        needs = f"needs {', which needs '.join(others)}, which waits for it" if others else "waits for itself"
-        raise RuntimeError(f"waiting would never end: {first} {needs}")
+        words = ", which ".join(f"{verb} {node!r}" for verb, node in links(cycle))
+        needs = f"{words}, which waits for it" if words else "waits for itself"
+        raise RuntimeError(f"waiting would never end: {cycle[0]!r} {needs}")
+
+
+def links(path: list[Any]) -> list[tuple[str, Any]]:
+    """Pair each future after the first of *path* with a verb: the one before needs it, or comes after it."""
+    pairs = [pair for pair in pairwise(path) if isinstance(pair[1], (PlannedFuture, Foreign))]
+    return [("comes after" if isinstance(one, Barrier) else "needs", other) for one, other in pairs]
 
 
 def _cycle_of(wait: Wait) -> list[Any]:
