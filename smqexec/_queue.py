@@ -29,9 +29,7 @@ class Queue(Submits, ThreadPoolExecutor):
     defaults, errors and messages, and behaves like it, also at interpreter exit, after a ``fork`` and
     when nothing refers to it any more.  There are two differences: a `Future` among the arguments of a
     call is a dependency, replaced by its result when the call starts; and the call of a generator
-    function is a generator task (see `Task`).  ``wait``, ``as_completed`` and asyncio's functions take
-    tasks and queues; ``await task`` works on any running loop.  All methods may be called from any
-    thread, also from inside tasks.
+    function is a generator task (see `Task`).  All methods may be called from any thread and any task.
 
     **Executors.**  With ``executor=`` the tasks run there: in processes, in interpreters, on a cluster
     (see ``smqexec.dask``).  At most *max_workers* + *prefetch* calls are there at a time; the scheduler

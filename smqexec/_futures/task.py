@@ -31,7 +31,8 @@ class Task(PlannedFuture[R]):
     """A submitted call: the future of its result, and an argument for later calls.
 
     Made by `Queue.submit`.  All methods of a `concurrent.futures.Future` work, from any thread, but only the
-    scheduler ends the task.  In asyncio a task can be awaited on any running loop.
+    scheduler ends the task.  In asyncio a task can be awaited on any running loop, so ``gather`` takes tasks;
+    ``asyncio.wait`` takes ``asyncio.wrap_future(task)``.  An asyncio future is no dependency: await it first.
 
     A task whose dependency failed never runs: its exception is the dependency's own, and `origin` is the task
     that raised it, which a note in the exception names.  A cancelled dependency cancels its dependents.  Of
