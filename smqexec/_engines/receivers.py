@@ -14,7 +14,6 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import cache
 from time import sleep
@@ -124,19 +123,14 @@ class Receiver:
 
     def take(self, value: Any, load: Callable[[Any], Any] | None = None) -> bool:
         """Publish *value*, or ``load(value)``; return True when the generator may go on, else False."""
-        task, scheduler = self.task, self._worker.queue.scheduler
+        task = self.task
         if task is None:
             return False
         try:
             with uninterrupted():
                 self._publish(value if load is None else load(value))
-            # `stopped` and `cancel_requested` are read without the lock: a change that this misses is seen
-            # after the next value.
-            if scheduler.stopped:
-                scheduler.waiting.pause(task)  # Ctrl-C ends this, if the executor makes calls in `submit`
-            at_end = task._at_end
-            if at_end is not None and at_end.cancel_requested:
-                raise CancelledError()
+            # Not masked: Ctrl-C ends a pause, if the executor makes calls in `submit`.
+            self._worker.queue.scheduler.waiting.checkpoint(task)
         except BaseException as error:
             strip_ours(error)
             self._error = error

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from _thread import start_new_thread
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from functools import partial
 from typing import Any
 
@@ -96,6 +95,7 @@ class Streams:
         """Publish each value of *iterator*, pause or end after it if asked to; return a list of all."""
         core = self._core
         publish, stream = self.publish, task._stream
+        at_end: Any = task._at_end  # never None: `stream` has added a callback
         try:
             while True:
                 try:
@@ -103,12 +103,9 @@ class Streams:
                 except StopIteration:
                     break
                 publish(worker, task, stream, value)
-                # Both are read without the lock: a change that this misses is seen after the next value.
-                if core.stopped:
-                    core.waiting.pause(task)
-                at_end = task._at_end
-                if at_end is not None and at_end.cancel_requested:
-                    raise CancelledError()
+                # What `checkpoint` asks, written out: it saves a call for each value.
+                if core.stopped or at_end.cancel_requested:
+                    core.waiting.checkpoint(task)
         except BaseException as error:
             strip_ours(error)  # it may be the context of what `close` raises
             try:

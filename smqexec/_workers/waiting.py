@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, CancelledError
 from contextlib import closing
 from functools import partial
 from time import sleep
@@ -131,7 +131,16 @@ class Waiting:
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
             return wait_for(wait, deadline(timeout))
 
-    def pause(self, task: Task[Any]) -> None:
+    def checkpoint(self, task: Task[Any]) -> None:
+        """Block running *task* while the scheduler is stopped; raise CancelledError if it was cancelled."""
+        # Both fields are read without the lock: the next checkpoint sees a change that comes now.
+        if self._core.stopped:
+            self._pause(task)
+        at_end = task._at_end
+        if at_end is not None and at_end.cancel_requested:
+            raise CancelledError()
+
+    def _pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
         core = self._core
         # `resume`, `cancel` and interpreter exit release it, under the lock under which it enters `paused`.

@@ -238,7 +238,7 @@ def test_ctrl_c_is_open_in_the_pause_of_a_generator_that_runs_inside_submit(
     handlers: list[Any] = []
     with Queue(1, executor=Inline()) as queue:
         waiting = type(core_of(queue).waiting)
-        monkeypatch.setattr(waiting, "pause", lambda *_: handlers.append(signal.getsignal(signal.SIGINT)))
+        monkeypatch.setattr(waiting, "_pause", lambda *_: handlers.append(signal.getsignal(signal.SIGINT)))
 
         def frames() -> Iterator[int]:
             with queue.scheduler.stop():

@@ -319,7 +319,7 @@ def test_stopped_scheduler_holds_a_generator_at_its_next_value() -> None:
 def test_stop_that_is_over_before_the_generator_looks() -> None:
     with feeding() as (scheduler, _, fed, task):
         until(task.running)
-        before(core_of(scheduler).waiting, "pause", scheduler.resume)
+        before(core_of(scheduler).waiting, "_pause", scheduler.resume)
         scheduler.stop()
         fed.give("a", END)
         assert task.result(DEADLINE) == ["a"]
