@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 from ._core.queue_state import CURRENT
-from ._futures.deadlines import deadline
+from ._futures.waiter import deadline
 from ._workers.waiting import wait_for
 from ._workers.waits import Wait
 

@@ -12,9 +12,9 @@ from ._calls.arguments import ONE, encode
 from ._calls.callables import Plain
 from ._calls.kinds import Raw, settled
 from ._core.queue_state import QueueState
-from ._futures.deadlines import deadline, left
 from ._futures.items import Item
 from ._futures.task import Task
+from ._futures.waiter import deadline, left
 from ._limits import admission
 from ._limits.options import Options
 

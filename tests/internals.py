@@ -15,11 +15,11 @@ import planner_checks
 from smqexec import Queue, Scheduler
 
 # Modules whose names tests replace, and classes that tests use.
-from smqexec._core import blocking, exclusive, process, recovery, state, submission, termination  # noqa: F401
+from smqexec._core import exclusive, process, recovery, state, submission, termination  # noqa: F401
 from smqexec._core.exclusive import SPINS  # noqa: F401
 from smqexec._core.queue_state import SEARCH_LIMIT, Worker, searches  # noqa: F401
 from smqexec._engines import receivers  # noqa: F401
-from smqexec._futures import deadlines  # noqa: F401
+from smqexec._futures import waiter  # noqa: F401
 from smqexec._futures.conditions import HELD  # noqa: F401
 from smqexec._observe import events  # noqa: F401
 from smqexec._workers import loop, stall, waiting, waits  # noqa: F401

@@ -2,7 +2,6 @@
 
 The modules, each after those that it imports::
 
-    blocking          how a thread blocks, and asks after a while whether its wait can end
     upward            what the core calls in the rooms above
     queue_state       records: a queue, its backend, workers and barriers; what the calling thread does
     exclusive         the lock, and the ways to take it; calls that interrupt its holder

@@ -197,7 +197,7 @@ class Dispatcher:
             self._update_stopped(section)
             if not core.stopped:
                 while core.paused:
-                    core.paused.popitem()[1].release()
+                    core.paused.popitem()[1].wake()
                 core.wake_all()
 
     def _update_stopped(self, section: Section) -> None:

@@ -20,6 +20,7 @@ from .._futures.at_end import AtEnd
 from .._futures.future import FAILED, Failure, PlannedFuture
 from .._futures.names import counted
 from .._futures.task import Task
+from .._futures.waiter import Waiter
 from .._planner.nodes import READY, Node
 from .._planner.planner import DependencyPlanner
 from .exclusive import Exclusive, ForkedLock
@@ -51,8 +52,8 @@ class State(Exclusive):
         self.past_counts: Counter[str] = Counter(dict.fromkeys(STATES, 0))
         # The condition of each `ConditionWait`, until the hold of the lock that makes it true, or its end.
         self.condition_waiters: dict[Any, Callable[[], bool]] = {}
-        # For each running task that a stop holds at a checkpoint: the lock that its thread waits for.
-        self.paused: dict[PlannedFuture[Any], Any] = {}
+        # For each running task that a stop holds at a checkpoint: what its thread sleeps in.
+        self.paused: dict[PlannedFuture[Any], Waiter] = {}
         # With debug=True: takes an exception and a queue's name; returns the function to call as it is read.
         self.watch_failure: Callable[[BaseException, str], Callable[[], object]] | None = None
         # For each `Termination.drop` that takes several slices: the nodes that it has still to end.

@@ -71,7 +71,7 @@ class Termination:
                     # Its worker reads the request at its next checkpoint or `yield`, or as it raises.
                     node._get_at_end().cancel_requested = True
                     if node in core.paused:
-                        core.paused.pop(node).release()
+                        core.paused.pop(node).wake()
                     # An executor may not have begun the call.
                     section.then(node._queue.backend.cancel, node)
                 elif node._stage < RUNNING:

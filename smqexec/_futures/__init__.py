@@ -2,7 +2,7 @@
 
 The modules, each after those that it imports::
 
-    deadlines      times at which waits give up
+    waiter         how a thread sleeps
     owner          what tasks and items call in the rooms above
     remote_value   values that stay at the engine that made them
     names          names and numbers of tasks, for messages

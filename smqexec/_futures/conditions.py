@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from concurrent.futures._base import _Waiter
 from contextlib import suppress
-from threading import Event, Lock, RLock, local
+from threading import Event, RLock, local
 from typing import Any
 from weakref import ref
 
 from .._planner.nodes import DONE
-from .deadlines import bounded
+from .waiter import Waiter
 
 
 class Held(local):
@@ -75,34 +75,3 @@ class Condition:
         if at_end is not None:
             with suppress(ValueError):
                 at_end.waiters.remove(waiter)
-
-
-class Waiter:
-    """What one thread sleeps in: an event that Ctrl-C can't leave locked; also a waiter of a future."""
-
-    # The thread may be awake.  (A RecursionError is a RuntimeError too, but `suppress` would have raised it.)
-    _awake = suppress(RuntimeError)  # made once: there may be no memory for another one
-
-    def __init__(self) -> None:
-        # Free from `wake` on until `sleep` has it.  Not a `SimpleQueue`: up to CPython 3.12 its `get` never
-        # ends if a signal handler returns after the time is over.
-        self.unset = Lock()
-        self.unset.acquire()
-
-    def wake(self, _: object = None) -> None:
-        """End one `sleep`, the present or the next one.  Any thread may call it."""
-        with self._awake:
-            self.unset.release()
-
-    def sleep(self, timeout: float | None = None) -> bool:
-        """Block until the next `wake`; return False after *timeout* seconds."""
-        seconds = bounded(timeout)
-        return self.unset.acquire(True, -1 if seconds is None else seconds)
-
-    # As a waiter of a future, and as an event.
-    add_result: Any = wake
-    add_cancelled = add_exception = add_result
-    set, wait = wake, sleep
-
-    def clear(self) -> None:
-        """Do nothing: `wait` has taken the wake."""

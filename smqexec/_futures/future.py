@@ -28,9 +28,9 @@ from .._calls.interrupts import keep, unmasked
 from .._planner.nodes import DONE, DROPPED, NONE, RUNNING, Node
 from .at_end import AtEnd
 from .conditions import HELD, Condition
-from .deadlines import deadline, left
 from .owner import Home
 from .remote_value import Kept, fetched, snapshot
+from .waiter import deadline, left
 
 R = TypeVar("R")
 

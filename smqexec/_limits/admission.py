@@ -10,7 +10,6 @@ fails.
 """
 
 import sys
-import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
@@ -19,13 +18,13 @@ from typing import Any
 from .._calls.arguments import special
 from .._calls.callables import Within, name_of
 from .._calls.interrupts import interruptible, uninterrupted
-from .._core.blocking import block
 from .._core.queue_state import CURRENT, QueueState
 from .._core.state import State
 from .._futures.future import new
 from .._futures.names import counted
 from .._futures.remote_value import keeping
 from .._futures.task import Task
+from .._futures.waiter import Waiter
 from .._planner.nodes import Group
 from .options import NO_OPTIONS, Options
 from .resources import Allocation
@@ -38,13 +37,14 @@ class PendingLimit:
         self.limit = limit  # constant
         # Tasks with room that are not pending yet.
         self._reserved: set[Task[Any]] = set()
-        # Tasks without room, first come first, each with the lock that its thread waits for in submit().
-        self._waiting: dict[Task[Any], threading.Lock] = {}
+        # Tasks without room, first come first, each with what its thread sleeps in.
+        self._waiting: dict[Task[Any], Waiter] = {}
 
-    def enter(self, task: Task[Any], pending: int, blocker: threading.Lock) -> None:
-        """Let *task* wait for room beside *pending* tasks; *blocker* is released once room is reserved."""
-        self._waiting[task] = blocker
+    def enter(self, task: Task[Any], pending: int, waiter: Waiter) -> bool:
+        """Return True if *task* has room beside *pending* tasks, else let it wait: *waiter* is woken then."""
+        self._waiting[task] = waiter
         self.admit(pending)
+        return task in self._reserved
 
     def use(self, task: Task[Any]) -> None:
         """End the reservation of *task*, if it has one: it is pending now."""
@@ -61,12 +61,12 @@ class PendingLimit:
         while self._waiting and pending + len(self._reserved) < self.limit:
             task = next(iter(self._waiting))
             self._reserved.add(task)
-            self._waiting.pop(task).release()
+            self._waiting.pop(task).wake()
 
     def turn_away(self) -> None:
         """Wake all waiting threads, without room: the queue refuses tasks, so their submits raise."""
         while self._waiting:
-            self._waiting.popitem()[1].release()
+            self._waiting.popitem()[1].wake()
 
 
 def add(
@@ -119,20 +119,18 @@ def _add_limited(
     """Reserve room, and call *add_now*, which adds *task*; without room, and if not *wait*, return None."""
     core: State = queue.scheduler
     limit: Any = queue.pending_limit
-    blocker = threading.Lock()
-    blocker.acquire()
+    waiter = Waiter()
     added = None
     try:
         # Ctrl-C comes only while the thread waits for room, or at the end: no reservation stays behind.
         with uninterrupted():
             try:
                 with core.exclusive():
-                    limit.enter(task, queue.pending, blocker)
-                    if queue.refusal is not None:
-                        limit.turn_away()  # it needs no room: `Submission.add` raises
-                    elif not wait and blocker.locked():  # now: it is in no other submit's way
+                    # A queue that refuses tasks needs no room: `Submission.add` raises.
+                    has_room = queue.refusal is not None or limit.enter(task, queue.pending, waiter)
+                    if not has_room and not wait:  # now: it is in no other submit's way
                         limit.give_up(task, queue.pending)
-                if blocker.acquire(False) or (wait and _wait(queue, blocker, timeout)):
+                if has_room or (wait and _wait(queue, waiter, timeout)):
                     added = add_now()
                 return added
             finally:
@@ -145,8 +143,8 @@ def _add_limited(
         raise
 
 
-def _wait(queue: QueueState, blocker: threading.Lock, timeout: float | None) -> bool:
-    """Block until *blocker* is released, and return True; raise after *timeout* seconds."""
+def _wait(queue: QueueState, waiter: Waiter, timeout: float | None) -> bool:
+    """Block until *waiter* is woken, and return True; raise after *timeout* seconds."""
     limit: Any = queue.pending_limit
     full = f"queue {queue.name!r} is full: {counted(limit.limit, 'pending task')}, max_pending={limit.limit}"
     events = sys.modules.get("asyncio.events")  # None: no thread runs an event loop
@@ -155,8 +153,8 @@ def _wait(queue: QueueState, blocker: threading.Lock, timeout: float | None) -> 
             f"{full}; submit() would block the event loop of this thread: "
             "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
         )
-    room, over = f"room in queue {queue.name}", lambda: not blocker.locked()
+    room, over = f"room in queue {queue.name}", lambda: not waiter.unset.locked()
     warn = partial(queue.scheduler.warn_if_stalled, room, over=over)
-    if not interruptible(block, partial(blocker.acquire, True), timeout, warn):
+    if not interruptible(waiter.block, timeout, warn):
         raise TimeoutError(full)
     return True

@@ -7,7 +7,6 @@ no task.  A thread outside of all tasks waits for one future without a search, a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, CancelledError
 from contextlib import closing
@@ -16,14 +15,12 @@ from time import sleep
 from typing import Any
 
 from .._calls.interrupts import DEFERRED, call_deferred, headroom, interruptible, make_room, uninterrupted
-from .._core.blocking import block
 from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker
 from .._core.state import State
-from .._futures.conditions import Waiter
-from .._futures.deadlines import deadline, left
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
+from .._futures.waiter import Waiter, deadline, left
 from .loop import perform
 from .stall import check_cycle, is_blocked, log_if_stalled
 from .waits import Wait
@@ -105,7 +102,7 @@ class Waiting:
                 # `interruptible`: an observer may wait here, and Ctrl-C is masked then.
                 ended = (
                     not future._add_at_end("waiters", waiter)
-                    or interruptible(block, waiter.sleep, timeout, warn)
+                    or interruptible(waiter.block, timeout, warn)
                     or future.done()
                 )
             finally:
@@ -125,7 +122,7 @@ class Waiting:
     ) -> bool:
         """Block the calling thread until ``holds()``; return False after *timeout* seconds.
 
-        The tasks of *queue*, or of all queues, have to end for that.  *warn* is as for `block`.
+        The tasks of *queue*, or of all queues, have to end for that.  *warn* is as for `Waiter.block`.
         """
         warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
@@ -143,19 +140,18 @@ class Waiting:
     def _pause(self, task: Task[Any]) -> None:
         """Block the thread of running *task* while the scheduler is stopped and *task* is not cancelled."""
         core = self._core
-        # `resume`, `cancel` and interpreter exit release it, under the lock under which it enters `paused`.
-        blocker = threading.Lock()
-        blocker.acquire()
+        # `resume`, `cancel` and interpreter exit wake it, under the lock under which it enters `paused`.
+        waiter = Waiter()
         with core.exclusive():
             at_end = task._get_at_end()
             if core.stopped and core.exiting:
                 at_end.cancel_requested = True  # at interpreter exit nothing may call `resume` any more
             if not core.stopped or at_end.cancel_requested:
                 return
-            core.paused[task] = blocker
+            core.paused[task] = waiter
             core.wake_condition_waiters()  # `at_rest` may be true now
         try:
-            interruptible(blocker.acquire)  # the loop of an inline queue masks Ctrl-C at a `yield`
+            interruptible(waiter.sleep)  # the loop of an inline queue masks Ctrl-C at a `yield`
         finally:
             with core.exclusive():
                 core.paused.pop(task, None)  # it is still there after Ctrl-C
@@ -191,7 +187,7 @@ def wait_for(wait: Wait, end: float | None) -> bool:
                 may_be_cycle = False
                 check_cycle(wait)
             # No wake is lost: each event since the search found nothing has called `wake`.
-            interruptible(block, wait.sleep, seconds, partial(_warn, wait))
+            interruptible(wait.block, seconds, partial(_warn, wait))
     return True
 
 

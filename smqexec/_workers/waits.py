@@ -22,9 +22,9 @@ from weakref import ref
 from .._core.exclusive import Section
 from .._core.queue_state import CURRENT, SEARCH_LIMIT, QueueState, Worker, searches
 from .._futures.at_end import Foreign
-from .._futures.conditions import Waiter
 from .._futures.future import PlannedFuture
 from .._futures.task import Task
+from .._futures.waiter import Waiter
 from .._limits.resources import Allocation
 from .._planner.nodes import DONE, NONE, READY, RUNNING, Node, listed_dependencies
 

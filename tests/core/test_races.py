@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from engines import Manual
 from gate import DEADLINE, occupy
-from internals import SPINS, blocked_on, core_of, exclusive, lock_of, pool_of, record_of
+from internals import SPINS, blocked_on, core_of, exclusive, lock_of, pool_of, record_of, waiter
 from outcomes import add, fail
 from threads import beside, hold, planned, until
 
 from smqexec import Queue, Scheduler, Task
 from smqexec._calls.interrupts import MAIN, _after_fork
-from smqexec._futures import conditions
 from smqexec._futures.conditions import Condition
 
 ROUNDS = 150
@@ -166,7 +165,7 @@ def test_waiter_that_gives_up_while_the_task_ends(monkeypatch: pytest.MonkeyPatc
 
     with planned(1, stopped=True) as (scheduler, queue):
         made = {True: Wakes, False: threading.Lock}
-        monkeypatch.setattr(conditions, "Lock", lambda: made[hasattr(late, "wanted")]())
+        monkeypatch.setattr(waiter, "Lock", lambda: made[hasattr(late, "wanted")]())
         task = queue.submit(add, 1)
         first = beside(give_up, task)
         until(lambda: blocked_on(task))

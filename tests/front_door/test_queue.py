@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import blocking, idle_in, lock_of, pool_of, state_of, workers_of
+from internals import idle_in, lock_of, pool_of, state_of, waiter, workers_of
 from outcomes import Broken, Kept
 from threads import beside, collected, until, until_gone, without_collector
 
@@ -459,7 +459,7 @@ def test_shutdown_with_a_stopped_scheduler_warns_once_and_waits(
     make: Maker, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     """It does not if it cancels."""
-    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
+    monkeypatch.setattr(waiter, "PATIENCE", 0.01)
     queue, other = make(1, "held"), make(1)
     queue.scheduler.stop()
     other.scheduler.stop()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from gate import DEADLINE, Gate
-from internals import core_of, lock_of, state_of
+from internals import Waiter, core_of, lock_of, state_of
 from strikes import Struck
 from threads import beside, planned, until
 
 from smqexec import Queue, Scheduler, checkpoint
-from smqexec._limits import admission
 from smqexec._limits.admission import PendingLimit
 
 
@@ -50,35 +47,31 @@ def blocked(call: Callable[..., Any], *args: Any, queue: Queue, before: int = 0)
 
 
 def test_room_that_is_given_up_is_for_those_that_wait() -> None:
-    limit, blockers = PendingLimit(1), [threading.Lock() for _ in range(3)]
+    limit, waiters = PendingLimit(1), [Waiter() for _ in range(3)]
     tasks = [cast(Any, name) for name in ("first", "second", "third")]
-    for task, blocker in zip(tasks, blockers, strict=True):
-        assert blocker.acquire()
-        limit.enter(task, 0, blocker)
-    assert [blocker.locked() for blocker in blockers] == [False, True, True]
+    have_room = [limit.enter(task, 0, waiter) for task, waiter in zip(tasks, waiters, strict=True)]
+    assert have_room == [waiter.sleep(0) for waiter in waiters] == [True, False, False]
     limit.use(tasks[0])
     limit.give_up(tasks[0], 0)
-    assert [blocker.locked() for blocker in blockers] == [False, False, True]  # not before the second one
+    assert [waiter.sleep(0) for waiter in waiters[1:]] == [True, False]  # not before the second one
     limit.give_up(tasks[1], 0)
-    assert not blockers[2].locked()
+    assert waiters[2].sleep(0)
 
 
 def test_try_submit_that_found_no_room_is_in_no_other_one_s_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has returned to no caller yet when there is room."""
     late = Gate()
-
-    class Lock:
-        def __init__(self) -> None:
-            self.lock = threading.Lock()
-
-        def __getattr__(self, name: str) -> Any:
-            if name == "acquire" and self.lock.locked():
-                late.enter()
-            return getattr(self.lock, name)
-
     with full(1) as (queue, gate, tasks):
+        core = core_of(queue)
+        exclusive, calls = core.exclusive, count()
+
+        def enter_late() -> Any:
+            if next(calls) == 1:
+                late.enter()
+            return exclusive()
+
         with monkeypatch.context() as patch:
-            patch.setattr(admission, "threading", SimpleNamespace(Lock=Lock))
+            patch.setattr(core, "exclusive", enter_late)
             first = beside(queue.try_submit, abs, 1)
             late.wait_entered()
         assert tasks[0].cancel() and queue.try_submit(abs, 1) is not None

@@ -20,7 +20,6 @@ from internals import (
     Waiter,
     blocked_on,
     core_of,
-    deadlines,
     idle_in,
     lock_of,
     pool_of,
@@ -30,6 +29,7 @@ from internals import (
     states_of,
     stream_of,
     termination,
+    waiter,
     waiters_of,
     waiting,
     waits,
@@ -231,7 +231,7 @@ def test_timeout_is_kept_in_the_middle_of_a_search(schedulers: int, monkeypatch:
         late = iter([0.0, 0.0, 0.0])  # the clock of the task stands still until the first slice is through
         main, clock = threading.get_ident(), time.monotonic
         monkeypatch.setattr(
-            deadlines, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
+            waiter, "monotonic", lambda: clock() if threading.get_ident() == main else next(late, 1e9)
         )
 
         def program() -> None:
@@ -519,7 +519,7 @@ def test_task_that_waits_for_one_that_waits_for_everything(monkeypatch: pytest.M
     """Which needs what is pending in the first one's own queue."""
     ran: list[int] = []
     clock, last = time.monotonic, time.monotonic() + DEADLINE / 2
-    monkeypatch.setattr(deadlines, "monotonic", lambda: float(bool(ran) or clock() > last))
+    monkeypatch.setattr(waiter, "monotonic", lambda: float(bool(ran) or clock() > last))
     with planned(1, 1) as (scheduler, one, two):
 
         def program() -> None:

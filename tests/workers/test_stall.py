@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from gate import DEADLINE, Gate, begun, occupy
 from internals import (
+    Waiter,
     blocked_on,
-    blocking,
     core_of,
     idle_in,
     lock_of,
     paused_in,
     searches_in,
     stall,
+    waiter,
     workers_of,
 )
 from threads import beside, planned, until
@@ -31,7 +32,7 @@ from smqexec import Queue, Resource, Scheduler, checkpoint, number_of_results
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocking, "PATIENCE", 0.01)
+    monkeypatch.setattr(waiter, "PATIENCE", 0.01)
 
 
 def warning(caplog: pytest.LogCaptureFixture) -> str:
@@ -203,16 +204,17 @@ def test_task_that_waits_for_all(caplog: pytest.LogCaptureFixture) -> None:
         assert task.result(DEADLINE)
 
 
-def test_wait_asks_until_it_has_warned() -> None:
+def test_wait_asks_until_it_has_warned(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
     answers = [False, True]
 
-    def wait(seconds: float) -> bool:
+    def sleep(_: Waiter, seconds: float) -> bool:
         asked.append(seconds)
         return len(asked) == 5
 
-    assert blocking.block(wait, None, lambda: answers.pop(0))
-    assert asked == [blocking.PATIENCE] * 5 and not answers
+    monkeypatch.setattr(Waiter, "sleep", sleep)
+    assert Waiter().block(None, lambda: answers.pop(0))
+    assert asked == [waiter.PATIENCE] * 5 and not answers
 
 
 def test_submit_for_room(caplog: pytest.LogCaptureFixture) -> None:
