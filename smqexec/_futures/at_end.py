@@ -9,8 +9,6 @@ is pending until its dependency has ended, and is then done, or dropped with the
 scheduler of the task guards it.
 """
 
-from __future__ import annotations
-
 from _thread import start_new_thread
 from collections.abc import Callable
 from concurrent.futures import Future

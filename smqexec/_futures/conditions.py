@@ -8,8 +8,6 @@ at once.  If Ctrl-C prevents the release, the future stays pending for this thre
 returns: its waiter is called at once.
 """
 
-from __future__ import annotations
-
 from concurrent.futures._base import _Waiter
 from contextlib import suppress
 from threading import Event, RLock, local

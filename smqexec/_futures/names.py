@@ -1,7 +1,5 @@
 """The names of tasks, counts in words, and the note in an exception that says which task raised it."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from reprlib import repr as short
 from typing import Any

@@ -3,8 +3,6 @@
 Each method takes the lock by itself.  Tasks, items and streams are `Any`, as their modules import this one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Never, Protocol, TypeVar
 

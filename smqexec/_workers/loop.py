@@ -8,8 +8,6 @@ be idle for hours.  An exception of the task fails the task; an exception of our
 down, in `perform`, and goes no further.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any

@@ -10,8 +10,6 @@ example by a resume.  Any other thread starts a thread to serve the queue.  Inva
 workers, all but the innermost wait.
 """
 
-from __future__ import annotations
-
 import sys
 from _thread import start_new_thread
 from collections.abc import Callable

@@ -9,8 +9,6 @@ A scheduler is *stalled* if no task can start, and each running task waits or is
 waits for must be stalled, too.  Each is read under its own lock, so the answer is not one state of them all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from itertools import pairwise, takewhile
 from typing import Any

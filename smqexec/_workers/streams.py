@@ -10,8 +10,6 @@ of lists and dicts are atomic, and full memory barriers: so at least one of the 
 do, the lock lets one of them end the item, and both remove it from `Stream.items` after its end.
 """
 
-from __future__ import annotations
-
 from _thread import start_new_thread
 from collections.abc import Iterator
 from functools import partial

@@ -5,8 +5,6 @@ masked, except while the thread sleeps or calls user code: so one that raises le
 no task.  A thread outside of all tasks waits for one future without a search, and without a mask.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, CancelledError
 from contextlib import closing
