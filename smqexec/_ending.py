@@ -44,7 +44,7 @@ class Ending:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is pending or running but tasks that wait here; return False after *timeout*."""
         warn = partial(self.warn_if_stalled, "all tasks")
-        return bool(self._core.waiting.until(self._idle, timeout, warn=warn))
+        return bool(self._core.waiting.until(self._idle, warn, timeout))
 
     def _idle(self) -> bool:
         """Return True if nothing is pending, nor running but tasks that wait for this.  The lock is held."""
@@ -65,7 +65,7 @@ class Ending:
         with suppress(Forked):  # in a forked child the pools have no threads
             for queue in queues if wait else ():
                 warn = partial(self.warn_if_stalled, f"the end of queue {queue.name}", True)
-                core.waiting.until(lambda q=queue: not q.pending and not q.running, queue=queue, warn=warn)
+                core.waiting.until(lambda q=queue: not q.pending and not q.running, warn, queue=queue)
                 queue.backend.join(wait=True)
 
     def close(self, queue: QueueState, why: str = SHUT_DOWN) -> None:
@@ -140,7 +140,7 @@ class Ending:
                 LOGGER.warning("the interpreter's exit waits for what may never end: %s", why.overview(core))
             return False  # ask again: the awaited end may come, and other tasks be stalled then
 
-        self._core.waiting.until(self._idle, warn=warn)
+        self._core.waiting.until(self._idle, warn)
 
     def _cancel_at_exit(self, message: str, *details: str) -> None:
         """Cancel pending and paused tasks; log *message* with their number and *details*."""

@@ -82,7 +82,6 @@ class Scheduler:
         core.waiting = Waiting(core)
         core.streams = Streams(core)
         core.ending = self._ending = Ending(core)
-        core.warn_if_stalled = self._ending.warn_if_stalled
         core.why_of = partial(why.sentence, core)
         if debug:
             core.watch_failure = _debug.Unseen
@@ -174,7 +173,8 @@ class Scheduler:
             raise RuntimeError("a task cannot wait until no task runs, as it runs itself: call stop(False)")
         stop: Stop = self._core.dispatcher.stop()
         if wait:
-            self._core.waiting.until(self._core.waiting.at_rest)
+            warn = partial(self._ending.warn_if_stalled, "tasks that run")
+            self._core.waiting.until(self._core.waiting.at_rest, warn)
         return stop
 
     def resume(self) -> None:

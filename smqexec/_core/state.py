@@ -80,8 +80,6 @@ class State(Exclusive):
     ending: Ends
     #: Return why a future has not ended, or None if it has.
     why_of: Callable[[PlannedFuture[Any]], str | None]
-    #: Log why a wait may never end, and return True, if nothing can go on.
-    warn_if_stalled: Callable[..., bool]
 
     def add_queue(self, queue: QueueState) -> None:
         """Add *queue* to the scheduler; forget lost queues."""

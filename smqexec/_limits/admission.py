@@ -154,7 +154,7 @@ def _wait(queue: QueueState, waiter: Waiter, timeout: float | None) -> bool:
             "use try_submit(), or await asyncio.to_thread(queue.submit, ...)"
         )
     room, over = f"room in queue {queue.name}", lambda: not waiter.unset.locked()
-    warn = partial(queue.scheduler.warn_if_stalled, room, over=over)
+    warn = partial(queue.scheduler.ending.warn_if_stalled, room, over=over)
     if not interruptible(waiter.block, timeout, warn):
         raise TimeoutError(full)
     return True

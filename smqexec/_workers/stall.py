@@ -87,7 +87,11 @@ def log_if_stalled(awaited: Collection[Any]) -> bool:
     if ELSEWHERE in schedulers or not all(map(stalled, schedulers)):
         return False
     name = next(iter(awaited)) if len(awaited) == 1 else "several futures"
-    return any(each.warn_if_stalled(name, over=lambda: any(f.done() for f in awaited)) for each in schedulers)
+
+    def over() -> bool:
+        return any(future.done() for future in awaited)
+
+    return any(each.ending.warn_if_stalled(name, over=over) for each in schedulers)
 
 
 def stalled(scheduler: State, elsewhere: bool = False, endless: bool = False) -> list[State]:

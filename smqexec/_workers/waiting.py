@@ -36,12 +36,12 @@ class ConditionWait(Wait):
     """
 
     def __init__(
-        self, core: State, holds: Callable[[], bool], queue: QueueState | None, log: Callable[..., bool]
+        self, core: State, holds: Callable[[], bool], queue: QueueState | None, warn: Callable[..., bool]
     ) -> None:
         super().__init__(set(), FIRST_COMPLETED)
         # Constant: the state of the awaited scheduler, which calls the condition under its lock; the queue
         # whose tasks have to end (None: all queues); and the function that logs that nothing can go on.
-        self.core, self.queue, self.log = core, queue, log
+        self.core, self.queue, self.warn = core, queue, warn
         with core.exclusive():
             core.condition_waiters[self] = holds
             core.wake_condition_waiters()  # it may hold already
@@ -114,15 +114,15 @@ class Waiting:
     def until(
         self,
         holds: Callable[[], bool],
+        warn: Callable[..., bool],
         timeout: float | None = None,
         queue: QueueState | None = None,
-        warn: Callable[[], bool] | None = None,
     ) -> bool:
         """Block the calling thread until ``holds()``; return False after *timeout* seconds.
 
-        The tasks of *queue*, or of all queues, have to end for that.  *warn* is as for `Waiter.block`.
+        The tasks of *queue*, or of all queues, have to end for that.  *warn* is as for `Waiter.block`, and
+        gets *over*, which returns True once the wait is over.
         """
-        warn = warn or partial(self._core.warn_if_stalled, "tasks that run")
         with uninterrupted(), closing(ConditionWait(self._core, holds, queue, warn)) as wait:
             return wait_for(wait, deadline(timeout))
 
@@ -192,7 +192,7 @@ def wait_for(wait: Wait, end: float | None) -> bool:
 def _warn(wait: Wait) -> bool:
     """Log, once, why *wait* may never end, if nothing can go on; return True if that was logged."""
     if not wait.warned and isinstance(wait, ConditionWait):
-        wait.warned = wait.log(over=wait.satisfied)
+        wait.warned = wait.warn(over=wait.satisfied)
     elif not wait.warned:
         wait.warned = log_if_stalled(wait.awaited())
     return wait.warned
