@@ -189,13 +189,12 @@ class Submits:
             if overridden:  # by a subclass of `Queue`, which wants to see the items, too
                 return queue.submit(fn, *call)
             args, form = encode(call, None)
-            function = fn if callable(fn) else called(fn)
-            seconds = None if state.pending_limit is None else left(end)
-            if seconds is None:
-                return add(state, function, args, form, group)
+            if end is None or state.pending_limit is None:
+                return add(state, called(fn), args, form, group)
+            seconds: Any = left(end)
             if options.timeout is not None:
                 seconds = min(seconds, options.timeout)
-            return add(state, function, args, form, group, options=options._replace(timeout=seconds))
+            return add(state, called(fn), args, form, group, options=options._replace(timeout=seconds))
 
         return submit
 
