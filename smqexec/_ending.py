@@ -68,14 +68,14 @@ class Ending:
                 core.waiting.until(lambda q=queue: not q.pending and not q.running, warn, queue=queue)
                 queue.backend.join(wait=True)
 
-    def close(self, queue: QueueState, why: str = SHUT_DOWN) -> None:
-        """Take no more tasks: `submit` says *why*.  The workers leave once nothing is pending."""
+    def close(self, queue: QueueState, message: str = SHUT_DOWN) -> None:
+        """Take no more tasks: `submit` says *message*.  The workers leave once nothing is pending."""
         core = self._core
-        if core.deferred(self.close, queue, why):
+        if core.deferred(self.close, queue, message):
             return
         with core.changing() as section:
             if queue.refusal is None:
-                queue.refuse(RuntimeError(why))
+                queue.refuse(RuntimeError(message))
             # Idle workers leave now; others as they find that the queue ends.  The last one ends the backend:
             # a queue without workers has no last one.
             if queue.ending:

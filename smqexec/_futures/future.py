@@ -165,12 +165,12 @@ class PlannedFuture(Node, Future[R]):
         queue = self._home
         if self._stage < DONE and queue is not None and not queue.scheduler.waiting.wait_for(self, timeout):
             raise TimeoutError()
-        end = self._stage
-        if end == CANCELLED:
+        stage = self._stage
+        if stage == CANCELLED:
             raise CancelledError()
-        if end == FAILED and self._outcome.seen is not None:
+        if stage == FAILED and self._outcome.seen is not None:
             self._outcome.seen()
-        return end
+        return stage
 
     def why(self) -> str:
         """Return, for people, why the task has not started, or not ended yet, or how it ended.

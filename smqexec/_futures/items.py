@@ -54,10 +54,10 @@ class Item(PlannedFuture[R]):
         return item
 
     @classmethod
-    def _ended(cls, state: int, outcome: Any) -> Item[Any]:
-        """Return an item that has ended in *state*."""
+    def _ended(cls, stage: int, outcome: Any) -> Item[Any]:
+        """Return an item that has ended, with a final *stage*."""
         item: Item[Any] = new(keeping(Item) if type(outcome) is Kept else cls)
-        item._stage = state
+        item._stage = stage
         item._outcome = outcome
         item._missing = -1
         item._dependencies = NONE

@@ -41,8 +41,8 @@ def in_process(
         max_workers = 1
     pool = ThreadPool(max_workers, prefix, initializer, initargs)  # checks them, and starts no thread yet
     if inline:
-        without = InlinePool(None if initializer is None else partial(initializer, *initargs))
-        return QueueState(scheduler, without, pool._max_workers, prefix or f"inline-{next(_inlines)}")
+        backend = InlinePool(None if initializer is None else partial(initializer, *initargs))
+        return QueueState(scheduler, backend, pool._max_workers, prefix or f"inline-{next(_inlines)}")
     queue = QueueState(scheduler, pool, pool._max_workers, pool._thread_name_prefix)
     pool.queue = ref(queue)
     return queue

@@ -200,7 +200,7 @@ def _warn(wait: Wait) -> bool:
 
 def _run_next(wait: Wait) -> bool:
     """Run the next task that the search of *wait* finds; return False if there is none."""
-    core, outer = wait.scheduler, CURRENT.worker
+    core = wait.scheduler
     task = None
     has_work = False
     try:
@@ -221,7 +221,7 @@ def _run_next(wait: Wait) -> bool:
     except Exception as error:  # not by `changing`, whose end takes memory, and would lose *task*
         core.break_down(error)
     if task is not None:
-        _nest(outer, wait.homes[task._queue], task)
+        _nest(wait.homes[task._queue], task)
     elif has_work:
         sleep(0)  # other threads may take the lock between two slices of the search
     elif CURRENT.due:  # a worker for which no other thread is there: see ``pools``
@@ -231,9 +231,9 @@ def _run_next(wait: Wait) -> bool:
     return True
 
 
-def _nest(outer: Worker | None, worker: Worker, task: Task[Any]) -> None:
-    """Run *task* in the slot and thread of *worker*, nested in the waiting task, which *outer* runs."""
-    core, raises_limit = worker.queue.scheduler, False
+def _nest(worker: Worker, task: Task[Any]) -> None:
+    """Run *task* in the slot and thread of *worker*, nested in the task of this thread that waits."""
+    core, outer, raises_limit = worker.queue.scheduler, CURRENT.worker, False
     try:
         CURRENT.worker = worker
         if len(worker.suspended) <= DEEPEST:
