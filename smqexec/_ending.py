@@ -1,7 +1,7 @@
 """How queues end: by shutdown, Ctrl-C or the interpreter's exit; and waits that can't end.
 
 A queue is *closed* first: `submit` refuses.  Then the caller waits until no task of the queue is pending or
-running, and joins its threads.  No method is called under the lock.
+running, and joins its threads.  No method but `_idle` and `_held` is called under the lock.
 """
 
 from collections.abc import Callable, Sequence

@@ -73,7 +73,7 @@ class Scheduler:
     def __init__(self, order: str = "newest", *, stopped: bool = False, debug: bool = False) -> None:
         check_flags(stopped=stopped, debug=debug)
         self._core = core = State(order, stopped, Observers())
-        # The parts, from below to above; each gets the parts below that it calls.
+        # The parts, from below to above.  Each reaches the others through the state.
         core.termination = Termination(core)
         core.break_down = partial(break_down, core)
         core.allocating = Allocating(core)

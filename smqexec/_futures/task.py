@@ -148,7 +148,7 @@ class Task(PlannedFuture[R]):
         return queue.scheduler.streams.item(queue, self, stream, number)  # type: ignore[no-any-return]
 
     def _known(self, stream: Stream | None, key: Any) -> Item[Any]:
-        """Return a done item for value *key* of *stream*, or else for a part of the result: it is known."""
+        """Return an ended item for value *key* of *stream*, or for ``result[key]`` if *stream* is None."""
         if stream is not None:
             # Each step reads a state that only moves on, so a step that finds nothing leaves it to a later
             # one: a value below the length of `values`, a closed stream, then the end of the task.

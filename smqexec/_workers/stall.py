@@ -74,9 +74,9 @@ def _needing(node: Any, scheduler: State, known: Collection[Any]) -> Iterator[tu
 
 
 def _held_by(wait: Wait, node: Any, known: Collection[Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield the tasks of the thread of *wait*, which needs *node*, and what each needs; no *known* ones."""
+    """Yield the tasks of the thread of *wait* that are not *known*, each with what it needs."""
     innermost_first = (wait.held or [])[::-1]
-    # The innermost waits; those around it go on after its end.  If a task is known, so are all around it.
+    # The innermost needs *node*; those around it need the innermost.  If one is known, so are all around it.
     for task in takewhile(lambda task: task not in known, innermost_first):
         yield task, (node if task is innermost_first[0] else innermost_first[0])
 
