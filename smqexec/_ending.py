@@ -18,7 +18,7 @@ from ._observe import why
 from ._workers.stall import stalled
 from ._workers.waiting import at_work
 
-Queues: TypeAlias = "Sequence[QueueState] | None"  # None: all of the scheduler
+Queues: TypeAlias = Sequence[QueueState] | None  # None: all of the scheduler
 
 
 class Ending:

@@ -17,7 +17,7 @@ def label_of(task: Any) -> str:
 
 
 def known_as(task: Any, name: str | None = None) -> str:
-    """Return the name of *task*, or *name*, with its number for observers, or else that of its submission.
+    """Return *name*, by default that of *task*, with its number for observers or else of its submission.
 
     The tasks of a `map` are one submission: the name of each also has its index.  A number of 0 or less is
     left out: ``promote`` under ``order="oldest"`` gives such numbers.
