@@ -330,16 +330,17 @@ def test_handler_that_is_called_again_and_again_while_another_thread_has_the_loc
             scheduler.resume()
             depth -= 1
 
-        def strike(put_off: Callable[[dict[int, Any]], object]) -> None:
+        def strike(put_off: Callable[[dict[int, Any]], object]) -> object:
             signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
-            until(lambda: interrupts._block and put_off(interrupts._block._struck))
+            return interrupts._block and put_off(interrupts._block._struck)
 
         def strike_often() -> None:
             try:
                 until(lambda: interrupts._block)  # the handler waits for the lock
+                # Again until it is heard: a signal just before the thread sleeps does not wake it.
                 for _ in range(20):
-                    strike(lambda struck: struck.pop(signal.SIGALRM, None))
-                strike(bool)
+                    until(lambda: strike(lambda struck: struck.pop(signal.SIGALRM, None)))
+                until(lambda: strike(bool))
             finally:
                 release()
 
