@@ -20,16 +20,16 @@ class Fifo:
     def __init__(self) -> None:
         # Ready nodes in ascending order of number, as most are ready when they are added.  A node that leaves
         # before its turn stays as a dead entry, until it is the first or `left` removes it.
-        self.things: deque[Any] = deque()
-        # A heap of [number, node], for nodes that became ready after one with a higher number.
-        self.late: list[list[Any]] = []
+        self.things: deque[Node] = deque()
+        # A heap of (number, node), for nodes that became ready after one with a higher number.
+        self.late: list[tuple[int, Node]] = []
 
     def push(self, node: Node) -> None:
         """Add ready *node*.  Cost: O(1) if it has the highest number, else O(log n)."""
         if not self.things or self.things[-1]._number < node._number:
             self.things.append(node)
         else:
-            heappush(self.late, [node._number, node])
+            heappush(self.late, (node._number, node))
 
     def pop(self) -> Node:
         """Remove the first node and return it.  There is one."""
@@ -39,15 +39,15 @@ class Fifo:
         while late and late[0][1]._stage != READY:
             heappop(late)
         if late and not (nodes and nodes[0]._number < late[0][0]):
-            return heappop(late)[1]  # type: ignore[no-any-return]
-        return nodes.popleft()  # type: ignore[no-any-return]
+            return heappop(late)[1]
+        return nodes.popleft()
 
     def sort(self) -> None:
         """Move all ready nodes to `things`, by number, and remove all dead entries."""
         self.things = deque(sorted(self.all(), key=attrgetter("_number")))
         self.late.clear()
 
-    def all(self) -> list[Any]:
+    def all(self) -> list[Node]:
         """Return all ready nodes."""
         return [node for node in (*self.things, *(node for _, node in self.late)) if node._stage == READY]
 
