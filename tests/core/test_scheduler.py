@@ -223,16 +223,19 @@ def test_resume_starts_threads_only_where_something_is_pending() -> None:
 
 def test_worker_on_its_way_counts_so_that_no_other_is_started_for_the_same_task() -> None:
     with planned(2) as (_, queue):
-        queue.submit(int)
-        until(lambda: idle_in(queue) == 1)
+        gate, _ = occupy(queue)
+        deaf = Gate()
         [worker] = state_of(queue).workers
-        sleeping, worker.wakes = worker.wakes, type(worker.wakes)()  # it does not hear of its wake
+        wakes = worker.wakes
+        worker.wakes = SimpleNamespace(put=wakes.put, get=lambda: deaf.enter() or wakes.get())
+        gate.open()
+        deaf.wait_entered()  # it is idle, and does not hear of its wake
         task, later = queue.submit(int), Future[int]()
         waiting = queue.submit(int, later)
         later.cancel()
         until(waiting.done)
         workers, coming = list(state_of(queue).workers), list(state_of(queue).coming)
-        sleeping.put(None)
+        deaf.open()
         assert workers == coming == [worker]
         assert task.result(DEADLINE) == 0
 
