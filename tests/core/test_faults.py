@@ -870,6 +870,7 @@ def test_fault_of_ours_as_the_next_task_was_taken(
         ended: list[Any] = []
         gate, first = occupy(queue, 1)
         rest = [other.submit(abs, first), queue.submit(abs, -1), queue.submit(abs, -1)]
+        until(lambda: idle_in(other))  # a worker on its way needs no wake
         if observed:
             scheduler.observe(lambda event: event.kind == "end" and ended.append(event.task))
         monkeypatch.setattr(core_of(scheduler), "wake_for", fail)
