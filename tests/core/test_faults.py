@@ -723,7 +723,6 @@ class Internal(Exception):
 
 PLANNING = "add_queue add add_relay hold_back start done drop promote"
 ORDERING = "list_ready take leave left promote listed"
-SECOND = 1.0  # nobody waits longer where our own code has raised
 METHODS = [
     *((DependencyPlanner, name, order) for name in PLANNING.split() for order in ("newest", "oldest")),
     (DependencyPlanner, "group", "newest"),  # of a `map`: the other order needs none
@@ -733,10 +732,7 @@ METHODS = [
 
 
 def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
-    """Do all that a scheduler is for, with *number* queues, whatever raises `Internal`; return futures.
-
-    Each wait for one of them raises after a second.
-    """
+    """Do all that a scheduler is for, with *number* queues, whatever raises `Internal`; return futures."""
     futures: list[Future[Any]] = []
     outside: Future[int] = Future()
 
@@ -751,7 +747,7 @@ def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
         return futures[-1]
 
     def nested() -> Any:
-        return attempt(submit, abs, attempt(last, abs, -1)).result(SECOND)
+        return attempt(submit, abs, attempt(last, abs, -1)).result(DEADLINE)
 
     with suppress(Internal):
         scheduler = Scheduler(order, stopped=True)
@@ -779,21 +775,21 @@ def life(order: str, number: int, **options: Any) -> list[Future[Any]]:
         scheduler.resume()
         outside.set_result(2)
         for future in list(futures):
-            assert wait([future], SECOND).done
+            assert wait([future], DEADLINE).done
             assert future is doomed or not isinstance(future.exception(), TimeoutError)
         keeping = attempt(queues[0].options(resources={disk: 1}, hold=True).submit, abs, -1)
         with scheduler.stop():
             others = [attempt(submit, abs, keeping)]
             lacking = attempt(queues[0].options(resources={disk: 1}).submit, abs, keeping)  # it is held back
             others.append(attempt(submit, abs, keeping))
-        assert not wait(others, SECOND).not_done
+        assert not wait(others, DEADLINE).not_done
         if isinstance(keeping, Task):
             attempt(queues[0].options(release=[keeping]).submit, abs, keeping)
-        assert wait([lacking], SECOND).done
+        assert wait([lacking], DEADLINE).done
         lasting = attempt(submit, abs, Future())
         for queue in queues:
             queue.shutdown(wait=False, cancel_futures=True)
-        assert wait([lasting], SECOND).done
+        assert wait([lasting], DEADLINE).done
     return futures
 
 
@@ -817,7 +813,7 @@ def test_fault_of_ours(
         caplog.clear()
         with monkeypatch.context() as patch:
             patch.setattr(where, name, strike)
-            futures = beside(lambda: life(order, number, **options)).result(DEADLINE)
+            futures = beside(lambda: life(order, number, **options)).result(3 * DEADLINE)
             assert all(future.done() for future in futures)
             assert next(calls) > 1, "it was not struck"
         for record in caplog.records:
