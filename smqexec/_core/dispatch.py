@@ -6,6 +6,8 @@ the task has no record of waiters, callbacks and hooks (`AtEnd`), and the queue 
 other tasks, and all tasks at executors.  A task that raised ends by `Termination.fail`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
@@ -172,7 +174,7 @@ class Dispatcher:
                 return core.planner.promote(task)
         return False
 
-    def stop(self, stop: "Stop | None" = None) -> "Stop":
+    def stop(self, stop: Stop | None = None) -> Stop:
         """Let no task start while *stop*, in general a new one, holds; return it."""
         core = self._core
         stop = stop or Stop(self)
@@ -185,7 +187,7 @@ class Dispatcher:
             core.ending.cancel_held()
         return stop
 
-    def resume(self, stop: "Stop | None" = None) -> None:
+    def resume(self, stop: Stop | None = None) -> None:
         """End *stop*, if it holds; or all stops.  After the last one tasks start again."""
         core = self._core
         if core.deferred(self.resume, stop):

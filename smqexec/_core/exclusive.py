@@ -7,13 +7,15 @@ as it has released the lock.  A call that only reads goes on; all other reentran
 RLock, as an RLock knows whether the calling thread holds it.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from threading import get_ident
-from typing import Any, Never, Self, TypeVar
+from typing import Any, Never, TypeVar
 
 from .._calls.interrupts import DEFERRED, MAIN, call_deferred, headroom, uninterrupted
 from .queue_state import Worker
@@ -111,13 +113,13 @@ class Exclusive:
                 call_deferred()
         return result
 
-    def exclusive(self) -> "Section":
+    def exclusive(self) -> Section:
         """Return a block that holds the lock and masks handlers; its begin raises in a reentrant call."""
         headroom()  # raises RecursionError before anything has been changed
         return Section(self)
 
     @contextmanager
-    def changing(self) -> Generator["Section"]:
+    def changing(self) -> Generator[Section]:
         """Do what `exclusive` does; an error of our own in the block breaks the scheduler down."""
         section = self.exclusive()
         with uninterrupted():  # its end, and not ``try``, gets the exceptions of masked handlers
@@ -148,7 +150,7 @@ class Section(uninterrupted):
         self._then: list[Callable[[], object]] = []
         self._starts: list[Worker] = []  # the next `Exclusive.starts`: at the end there may be no memory
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Section:
         core = self._core
         if core.lock._is_owned():
             raise RuntimeError(REENTRANT)

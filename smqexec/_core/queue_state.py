@@ -7,6 +7,8 @@ coming again.  It leaves when its queue ends, has too many workers, or, without 
 No wake is lost: a worker enters `QueueState.idle` under the hold of the lock in which it found no ready task.
 """
 
+from __future__ import annotations
+
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -47,7 +49,7 @@ class Backend:
     #: Why the backend starts no more workers; false while it does.  Written by the backend.
     _broken: Any = None
 
-    def start(self, queue: "QueueState", worker: "Worker") -> None:
+    def start(self, queue: QueueState, worker: Worker) -> None:
         """Let *worker* begin: it takes tasks of *queue* until `Dispatcher.begin` returns None."""
         raise NotImplementedError
 
@@ -57,7 +59,7 @@ class Backend:
     def join(self, wait: bool) -> None:
         """Start no more workers; with *wait*, return when the threads have ended."""
 
-    def lose(self, queue: "QueueState") -> None:
+    def lose(self, queue: QueueState) -> None:
         """Note that the user's queue was collected.  Must take no lock: a finalizer calls this anywhere."""
 
     def cancel(self, task: Any) -> None:
@@ -72,7 +74,7 @@ class Worker:
 
     __slots__ = ("number", "queue", "suspended", "task", "thread", "waits", "wakes")
 
-    def __init__(self, queue: "QueueState") -> None:
+    def __init__(self, queue: QueueState) -> None:
         # Constant.
         self.queue = queue
         # An entry, put by any thread without a lock, wakes the idle worker.
