@@ -184,18 +184,20 @@ class ExecutorBackend(Backend):
         engine: Engine = self._engine
         task: Any = worker.task
         fn, args, form = task._fn, task._args, task._form
-        task._args, task._form = (), {}  # if `materialise` fails, `Engine.explain` gets no arguments
+        task._args, task._form = (), None  # until its arguments are there: see `_fail`
         try:
             # The length is asked for in this process, with values as arguments.
             take = None if announcement(fn) is not None else partial(stand_in, takes=engine.takes)
-            task._args, task._form = args, form = materialise(args, form, take)
+            args, form = materialise(args, form, take)
+            if receiver is not None:
+                worker.queue.scheduler.streams.open_stream(task, fn, args, form)
+            task._args, task._form = args, form
             # An executor may hold its own lock as it ends a future, for example in its `shutdown`.
             if (end := engine.ended()) is not None:
                 raise end
             options = task._engine or {}
             fn = fn.fn if type(fn) is Plain else fn
             if receiver is not None:
-                worker.queue.scheduler.streams.open_stream(task, task._fn, args, form)
                 fn, args = stream, (engine.address(receiver, options), fn, *args)
             return engine.call(Call(fn, tuple(args), form, label_of(task), options))
         finally:
@@ -254,10 +256,11 @@ class ExecutorBackend(Backend):
     def _fail(self, worker: Worker, error: BaseException, cancelled: bool, refused: bool) -> None:
         """Fail the task of *worker*; if the executor has ended, fail all pending tasks of the queue."""
         queue, task = worker.queue, cast("Task[Any]", worker.task)
-        # A task may raise the BrokenExecutor of another executor.
+        # A task, or what its arguments come from, may raise the BrokenExecutor of another executor.
+        refused = refused and task._form is not None
         ended = is_end(error) if refused else isinstance(error, BrokenExecutor) and self._engine.ended()
         if not ended:
-            error = self._engine.explain(error, task._fn, task._args, task._form)
+            error = self._engine.explain(error, task._fn, task._args, task._form or {})
             note(error, task, queue.name)
         self._release(task)
         if ended:

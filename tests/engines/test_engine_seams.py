@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from concurrent.futures.thread import BrokenThreadPool
+from functools import partial
 from pickle import PicklingError
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from generating import END, Fed, count
 from internals import core_of
 from threads import beside, planned, until, without_collector
 
-from smqexec import Queue, Scheduler, settled
+from smqexec import Queue, Scheduler, number_of_results, settled
 from smqexec._engines import executors as _executors
 from smqexec._engines.executors import Call, Engine
 from smqexec._engines.receivers import stream
@@ -53,6 +54,23 @@ def test_engine_gets_calls() -> None:
         (pow, (1,), {"exp": 2}, "power", {"retries": 2}),
         (stream, (engine.calls[2].args[0], count, 3), {}, "film", {}),
     ]
+
+
+@pytest.mark.parametrize("error", [BrokenExecutor("gone"), RuntimeError("cannot schedule after shutdown")])
+def test_lost_value_of_another_executor_fails_only_the_task_that_needs_it(error: BaseException) -> None:
+    class Lost(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            raise error
+
+    def ask(*_: int) -> int:
+        raise error
+
+    value = Lost()
+    value.set_result(-1)
+    with Queue(1, executor=Inline()) as queue:
+        tasks = [queue.submit(abs, value), queue.submit(number_of_results(ask)(partial(count, 3)))]
+        assert [task.exception(DEADLINE) for task in tasks] == [error, error]
+        assert queue.submit(abs, -2).result(DEADLINE) == 2
 
 
 def test_remote_value_of_another_engine_is_fetched() -> None:

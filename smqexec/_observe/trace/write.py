@@ -48,8 +48,8 @@ class Encoder:
     def __init__(self, began: float) -> None:
         self._began = began
         self.lines: list[str] = ["["]  # to be written next
-        # The place of each worker of each queue, as lines have it; of None: of the tasks that never ran.
-        self._places: dict[ref[QueueState], dict[int | str | None, str]] = {}
+        # The process of each queue, and the thread of each worker; of None: for the tasks that never ran.
+        self._queues: dict[ref[QueueState], tuple[int, dict[int | str | None, int]]] = {}
         # By number, what is known of pending tasks: text, which the garbage collector need not visit.
         self._facts: dict[int, str] = {}
         self._running: dict[int, str] = {}  # the places of the running tasks, by number
@@ -97,16 +97,14 @@ class Encoder:
 
     def _place(self, queue: QueueState, worker: int | str | None) -> str:
         key = ref(queue)
-        if key not in self._places:
-            pid = len(self._places) + 1
-            self._places[key] = {None: f'"pid":{pid},"tid":0'}
-            self.meta("process_name", pid, name=queue.name, slots=queue.width)
-        places = self._places[key]
-        if worker not in places:
-            pid, tid = [*self._places].index(key) + 1, len(places)
-            places[worker] = f'"pid":{pid},"tid":{tid}'
+        if key not in self._queues:
+            self._queues[key] = len(self._queues) + 1, {None: 0}
+            self.meta("process_name", len(self._queues), name=queue.name, slots=queue.width)
+        pid, tids = self._queues[key]
+        if worker not in tids:
+            tids[worker] = tid = len(tids)
             self.meta("thread_name", pid, tid, name=worker if isinstance(worker, str) else f"worker {tid}")
-        return places[worker]
+        return f'"pid":{pid},"tid":{tids[worker]}'
 
 
 class Recording(AbstractContextManager["Recording"]):
@@ -115,7 +113,7 @@ class Recording(AbstractContextManager["Recording"]):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         # The real path: also for a program that changes its directory.
-        self._place = os.path.realpath(os.fsdecode(path))
+        self._real_path = os.path.realpath(os.fsdecode(path))
         # Notes that are not written.  Any thread adds one, `_thread` takes one: each is atomic.
         self._notes: deque[Note] = deque()
         # Guards the next two fields.  A thread that holds it may take the lock of a scheduler.
@@ -137,13 +135,13 @@ class Recording(AbstractContextManager["Recording"]):
             if self._closing.is_set():
                 return
             if self._thread.ident is None:
-                if _recordings.setdefault(self._place, self) is not self:
+                if _recordings.setdefault(self._real_path, self) is not self:
                     raise ValueError(f"{self.path} is being written by another recording")
                 try:
-                    open(self._place, "wb").close()  # no run of before, if this one is killed at once
+                    open(self._real_path, "wb").close()  # no run of before, if this one is killed at once
                     self._thread.start()
                 except BaseException:
-                    del _recordings[self._place]
+                    del _recordings[self._real_path]
                     raise
                 atexit.register(self.close)
             add, now = self._encoder.add, perf_counter()  # before any event that is noted
@@ -171,7 +169,7 @@ class Recording(AbstractContextManager["Recording"]):
     def _keep_writing(self) -> None:
         encoder, notes, last = self._encoder, self._notes, False
         try:
-            with open(self._place, "wb", buffering=0) as file:
+            with open(self._real_path, "wb", buffering=0) as file:
                 while not last:
                     last = self._closing.wait(INTERVAL)
                     with self._lock:
@@ -189,7 +187,7 @@ class Recording(AbstractContextManager["Recording"]):
             for observation in self._observations:
                 observation.close()
         atexit.unregister(self.close)
-        del _recordings[self._place]
+        del _recordings[self._real_path]
 
     def close(self) -> None:
         """Write the rest, and close the file.  Tasks that still run are shown as not ended.
