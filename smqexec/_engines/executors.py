@@ -34,7 +34,7 @@ class Call(NamedTuple):
 
 
 class Engine(Executor):
-    """What gives a queue's calls to its executor: this class to any executor, by ``submit``.
+    """What gives a queue's calls to its executor.  This class gives them to any executor, by ``submit``.
 
     A subclass is an executor itself, and gets more of a call than ``submit`` passes on.  Methods are called
     in any thread, never under the scheduler's lock.  None may block for long.

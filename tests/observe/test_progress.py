@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import sys
 import threading
@@ -332,6 +333,22 @@ def test_two_at_once_on_one_terminal(
     assert "smqexec, 0:00: analysis 2 of 2" in terminal.last()
     assert terminal.last()[-2:] == ["camera 1 of 1", "analysis 2 of 2"]
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "ttyname"), reason="terminals have no names")
+def test_standard_output_and_standard_error_are_one_terminal(bars: Any, queues: Any) -> None:
+    scheduler, one, _ = queues
+    ends = os.openpty()
+    error, output = Terminal(), Terminal()
+    error.fileno = output.fileno = lambda: ends[1]  # type: ignore[method-assign]
+    with progress(scheduler, file=error):
+        settle(one, 1)
+        with progress(one, file=output):
+            settle(one, 1)
+    assert output.getvalue() == "smqexec, 0:00: camera 1 of 1\n"
+    assert error.last()[-1] == "camera 2 of 2"
+    for end in ends:
+        os.close(end)
 
 
 def test_what_is_printed_meanwhile_comes_above(

@@ -3,6 +3,7 @@
 # pyright: basic, reportMissingImports=false
 # Rich and IPython may not be installed: their types are unknown.
 
+import os
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -23,8 +24,8 @@ INTERVAL, NOTEBOOK_INTERVAL = 0.1, 0.5
 LONGEST = 40  # columns of a bar
 _STYLES = {"running": "cyan", "failed": "bold red", "cancelled": "yellow"}
 
-# The terminals that show bars.  Adding one is atomic.
-_taken: dict[Any, Live] = {}
+# The terminals that show bars: see `_terminal`.  Adding one is atomic.
+_taken: dict[object, Live] = {}
 
 
 def in_notebook(statistics: Statistics) -> Any:
@@ -47,11 +48,12 @@ def on_terminal(statistics: Statistics, file: Any) -> Any:
         redirect_stdout=is_terminal(sys.stdout),
         redirect_stderr=is_terminal(sys.stderr),
     )
-    if _taken.setdefault(file, live) is not live:
+    terminal = _terminal(file)
+    if _taken.setdefault(terminal, live) is not live:
         return None
 
     def stop() -> None:
-        del _taken[file]
+        del _taken[terminal]
         live.stop()
 
     try:
@@ -61,6 +63,14 @@ def on_terminal(statistics: Statistics, file: Any) -> Any:
             stop()
         raise
     return live.refresh, INTERVAL, stop
+
+
+def _terminal(file: Any) -> object:
+    """Return the name of the terminal *file*: standard output and standard error may be the same one."""
+    try:
+        return os.ttyname(file.fileno())
+    except Exception:  # no file of the system, or a system without such names
+        return file
 
 
 def bars(statistics: Statistics) -> Table:

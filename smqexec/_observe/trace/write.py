@@ -87,7 +87,7 @@ class Encoder:
             line(f'{{"ph":"i",{place},"ts":{at},"cat":"item","name":"item {detail}","args":{{{args}}}}},')
 
     def look(self, time: float, last: bool = False) -> None:
-        """Add the time once a second while a task runs: it shows how long a program was alive that hung."""
+        """Add the time once a second while a task runs, as a program may hang; or the *last* lines."""
         if last or (self._running and time - self._alive >= 1):
             self._alive = time
             micros = round((time - self._began) * 1e6, 3)
