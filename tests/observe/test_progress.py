@@ -187,7 +187,7 @@ def test_two_blocks_one_after_the_other_and_one_of_a_queue(still: Clock, queues:
     assert alone.getvalue() == "smqexec, 1:15: analysis 3 of 3, 2 failed\n"
 
 
-def test_lines_in_between(monkeypatch: pytest.MonkeyPatch, queues: Any) -> None:
+def test_lines_in_between(clock: Clock, monkeypatch: pytest.MonkeyPatch, queues: Any) -> None:
     monkeypatch.setattr(_progress, "INTERVAL", 0.001)
     file = io.StringIO()
     with progress(queues[0], file=file):
