@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import sys
@@ -134,6 +135,30 @@ def test_submit_interrupted_twice(order: str, interrupting: Any) -> None:
                 gate.open()
             assert [task.result(DEADLINE) for task in [held, *before]] == ["held", 0, 1, 2], step
             assert scheduler.wait(DEADLINE), step
+
+
+def test_no_garbage_is_collected_while_the_task_of_an_interrupted_submit_is_withdrawn(
+    interrupting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finalizer would wait for the lock, which the interrupted thread holds."""
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            pending.cancel()
+
+    def roots() -> list[Any]:
+        for _ in range(10_000):
+            Garbage()
+        return []
+
+    with planned(1, stopped=True) as (scheduler, queue):
+        pending = queue.submit(int)
+        interrupting(scheduler, partial(monkeypatch.setattr, core_of(scheduler), "roots", roots))
+        assert isinstance(beside(queue.submit, abs).exception(DEADLINE), KeyboardInterrupt)
+        assert gc.isenabled()
 
 
 def test_submit_interrupted_where_no_thread_can_be_started(
