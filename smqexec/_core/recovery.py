@@ -35,9 +35,6 @@ def withdraw(core: State, progress: list[Any], locked: bool, queue: QueueState, 
         return  # Ctrl-C was pressed as this thread was started, and a second thread was started
     try:
         if locked:
-            # A finalizer would wait for the lock if it called the scheduler: its thread waits for this one.
-            collects = gc.isenabled()
-            gc.disable()
             try:
                 # No worker has seen *task*: the lock was not released since it was added.
                 starts, all_ended = _undo(core, queue, task)
@@ -45,8 +42,6 @@ def withdraw(core: State, progress: list[Any], locked: bool, queue: QueueState, 
                 progress.append(UNDONE)
                 if core.lock._is_owned():  # by this thread: no other could start
                     core.lock.release()
-                if collects:
-                    gc.enable()
         else:
             with core.exclusive():
                 starts, all_ended = _undo(core, queue, task)

@@ -5,6 +5,7 @@ arguments are tasks and items of this scheduler, and none has failed (`_plain`).
 else.  An exception may interrupt `add` at any line: see ``recovery``.
 """
 
+import gc
 from _thread import start_new_thread
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -97,10 +98,13 @@ class Submission:
             # Another thread withdraws *task*: see ``recovery``.  No stack may be left for Python code in this
             # one.  The next round repeats a step that was interrupted.
             progress: list[Any] = []
-            mask, over = None, False
+            mask, over, collects = None, False, False
             while not over:
                 try:
                     if mask is None:
+                        # These threads wait for this one: in them a finalizer would wait for the lock.
+                        collects = collects or gc.isenabled()
+                        gc.disable()
                         call = (core, progress, lock._is_owned(), queue, task)
                         start_new_thread(elsewhere, (withdraw, call))
                         mask = uninterrupted()
@@ -115,6 +119,8 @@ class Submission:
                         withdraw(core, progress, lock._is_owned(), queue, task)
                 except BaseException:  # a signal once more, or a MemoryError
                     pass
+            if collects:
+                gc.enable()
             if DEFERRED:
                 call_deferred()
             if mask is not None:

@@ -149,14 +149,27 @@ def test_no_garbage_is_collected_while_the_task_of_an_interrupted_submit_is_with
         def __del__(self) -> None:
             pending.cancel()
 
-    def roots() -> list[Any]:
+    def litter() -> None:
         for _ in range(10_000):
             Garbage()
+
+    def roots() -> list[Any]:
+        litter()
         return []
+
+    class Thread(threading.Thread):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if kwargs.get("name") == "smqexec-elsewhere":
+                litter()  # as the thread is made that withdraws
+            super().__init__(*args, **kwargs)
+
+    def strike() -> None:
+        monkeypatch.setattr(core_of(scheduler), "roots", roots)
+        monkeypatch.setattr(threading, "Thread", Thread)
 
     with planned(1, stopped=True) as (scheduler, queue):
         pending = queue.submit(int)
-        interrupting(scheduler, partial(monkeypatch.setattr, core_of(scheduler), "roots", roots))
+        interrupting(scheduler, strike)
         assert isinstance(beside(queue.submit, abs).exception(DEADLINE), KeyboardInterrupt)
         assert gc.isenabled()
 
